@@ -1,0 +1,33 @@
+# Two commands need nothing else: `make repro` and `make test`. Both set up .venv first, once.
+PYTHON ?= python3
+VENV := .venv
+
+# The stages' commands say `python`, and both engines run them as they are: let it be the one of .venv.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: repro test test-slow lint clean
+
+# DVC reads the grid before it runs a stage, so parameters are checked before DVC.
+repro: $(VENV)/ready
+	@python stages/check.py
+	dvc repro
+	@python -m ulfine table
+
+test: $(VENV)/ready
+	python -m pytest -n 2
+
+test-slow: $(VENV)/ready
+	python -m pytest -m slow
+
+lint: $(VENV)/ready
+	ruff check .
+	ruff format --check .
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+# Results of this machine and what Snakemake remembers; DVC's cache in .dvc/cache and .venv stay.
+clean:
+	rm -rf artifacts .snakemake .pytest_cache .ruff_cache
