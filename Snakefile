@@ -1,0 +1,14 @@
+"""The same stages, commands and files as dvc.yaml, for parallel and cluster runs: `snakemake --cores 2`."""
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/results.smk"
+
+
+rule all:
+    """The tables of the study that params.yaml names."""
+    default_target: True
+    input:
+        rules.aggregate.output,

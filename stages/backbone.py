@@ -1,0 +1,30 @@
+"""Fetch a backbone once; from here on no stage needs a network.
+
+reads   a tag of open_clip, a local checkpoint, or the embedded towers
+writes  artifacts/backbones/{backbone}/
+"""
+
+from ulfine.stage import stage
+
+from ulfine.cell import cell
+from ulfine.files import new_folder
+from ulfine.models import embedded
+from ulfine.models.backbone import fetch, save
+
+
+@stage
+def main(backbone: str) -> None:
+    at = cell("backbone", backbone=backbone)
+    spec = at.params.backbone
+    if spec.pretrained == "embedded":
+        if spec.model != embedded.NAME:
+            raise ValueError(f"backbones.{backbone}.model = {spec.model!r}: pretrained embedded is for {embedded.NAME}")
+        towers = embedded.assemble()
+    else:
+        towers = fetch(spec.model, spec.pretrained)
+    with new_folder(at.backbone) as folder:
+        save(folder, towers, f"{spec.model}/{spec.pretrained}")
+
+
+if __name__ == "__main__":
+    main()

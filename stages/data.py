@@ -1,0 +1,24 @@
+"""Turn a source of pictures into an array store.
+
+reads   the source: an archive, a folder, or a download
+writes  artifacts/data/{dataset}/
+"""
+
+from ulfine.stage import stage
+
+from ulfine.cell import cell
+from ulfine.data.sources import load
+from ulfine.data.store import write_store
+from ulfine.files import new_folder
+
+
+@stage
+def main(dataset: str) -> None:
+    at = cell("data", dataset=dataset)
+    source, resolution = at.params.source, at.params.resolution
+    with new_folder(at.data) as folder:
+        write_store(folder, load(source, resolution), resolution, source.licence)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Pass every picture through the frozen tower once, and every class name.
+
+reads   artifacts/data/{dataset}/, artifacts/backbones/{backbone}/
+writes  artifacts/features/{dataset}/{backbone}/
+"""
+
+from ulfine.stage import stage
+
+from ulfine.cell import cell
+from ulfine.data.features import META
+from ulfine.data.store import open_store
+from ulfine.files import new_folder, sha256, write_json
+from ulfine.models.backbone import load_image_tower, load_lift, load_text_tower
+from ulfine.models.extract import extract_images, extract_text
+from ulfine.training.device import prepare
+
+
+@stage
+def main(dataset: str, backbone: str) -> None:
+    at = cell("features", dataset=dataset, backbone=backbone)
+    device = prepare(at.params.runtime)
+    store = open_store(at.data)
+    tower = load_image_tower(at.backbone, at.params.backbone).to(device)
+    with new_folder(at.features) as folder:
+        extract_images(folder, store, tower, at.params.augmentation, device)
+        extract_text(folder, *load_text_tower(at.backbone), load_lift(at.backbone), store.classes, at.params.prompt)
+        write_json(folder / META, {"sha256": {path.name: sha256(path) for path in sorted(folder.iterdir())}})
+
+
+if __name__ == "__main__":
+    main()

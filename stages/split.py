@@ -1,0 +1,23 @@
+"""Draw the labeled, unlabeled and validation pictures of one cell.
+
+reads   artifacts/data/{dataset}/
+writes  artifacts/splits/{dataset}/{setting}/seed{seed}.json
+"""
+
+from ulfine.stage import stage
+
+from ulfine.cell import cell
+from ulfine.data.splits import manifest
+from ulfine.data.store import open_store
+from ulfine.files import write_json
+
+
+@stage
+def main(dataset: str, setting: str, seed: int) -> None:
+    at = cell("split", dataset=dataset, setting=setting, seed=seed)
+    store = open_store(at.data)
+    write_json(at.split, manifest(at.params.setting, store.labels["train"], len(store.classes), seed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+
+from ulfine.data.splits import class_order, decaying_counts, draw, manifest, wanted_counts
+from ulfine.params.dataset import Setting
+
+
+def setting(**changes) -> Setting:
+    base = {"n1": 50, "m1": 100, "gamma_labeled": 10, "gamma_unlabeled": 10, "shape": "consistent"}
+    return Setting(**(base | {"validation": 5, "shuffle_ranks": False} | changes))
+
+
+# from ACR, FineSSL, SimPro (make_imb_data); CPG; Meta-Expert, as their code and logs give them
+@pytest.mark.parametrize(
+    ("largest", "gamma", "counts"),
+    [
+        (500, 100, [500, 299, 179, 107, 64, 38, 23, 13, 8, 5]),
+        (500, 150, [500, 286, 164, 94, 53, 30, 17, 10, 5, 3]),
+        (1500, 100, [1500, 899, 539, 323, 193, 116, 69, 41, 25, 15]),
+        (1500, 150, [1500, 859, 492, 282, 161, 92, 53, 30, 17, 10]),
+        (400, 100, [400, 239, 143, 86, 51, 30, 18, 11, 6, 4]),
+        (4000, 100, [4000, 2397, 1437, 861, 516, 309, 185, 111, 66, 40]),
+        (4000, 150, [4000, 2292, 1313, 752, 431, 247, 141, 81, 46, 26]),
+        (3000, 100, [3000, 1798, 1078, 646, 387, 232, 139, 83, 50, 30]),
+        (3000, 150, [3000, 1719, 985, 564, 323, 185, 106, 60, 34, 20]),
+        (4600, 100, [4600, 2757, 1653, 991, 594, 356, 213, 127, 76, 46]),
+        (50, 10, [50, 38, 29, 23, 17, 13, 10, 8, 6, 5]),  # a plain power ends in 4
+    ],
+)
+def test_counts_are_those_of_the_published_splits(largest, gamma, counts):
+    assert decaying_counts(largest, gamma, 10) == counts
+
+
+@pytest.mark.parametrize(
+    ("largest", "gamma", "total"),
+    [
+        *[(50, 10, 1911), (50, 15, 1687), (50, 20, 1545), (150, 10, 5835), (150, 15, 5153), (150, 20, 4741)],
+        *[(400, 10, 15651), (400, 20, 12719), (400, 1, 40000), (300, 10, 11720), (300, 20, 9527), (300, 1, 30000)],
+    ],
+)
+def test_totals_of_cifar100(largest, gamma, total):
+    assert sum(decaying_counts(largest, gamma, 100)) == total
+
+
+@pytest.mark.parametrize(
+    ("largest", "gamma", "total"), [(150, 10, 609), (150, 20, 507), (450, 10, 1835), (450, 20, 1528)]
+)
+def test_totals_of_stl10(largest, gamma, total):
+    assert sum(decaying_counts(largest, gamma, 10)) == total
+
+
+@pytest.mark.parametrize("largest", [50, 150, 400, 500, 1500, 3000, 4000])
+@pytest.mark.parametrize("gamma", [10, 50, 100, 150, 200])
+@pytest.mark.parametrize("classes", [10, 100])
+def test_the_last_class_has_largest_by_gamma(largest, gamma, classes):
+    if largest >= gamma:
+        assert decaying_counts(largest, gamma, classes)[-1] == largest // gamma
+
+
+def test_the_tables_hold_where_naive_powers_lose_one():
+    naive = {gamma: int(600 * (1 / gamma) ** (9 / 9)) for gamma in (10, 50, 150, 200)}
+    ratio = {gamma: int(600 * ((1 / gamma) ** (1 / 9)) ** 9) for gamma in (10, 50, 150, 200)}
+    assert {gamma: decaying_counts(600, gamma, 10)[-1] for gamma in naive} == naive
+    assert ratio != naive  # the trap is real on this machine
+
+
+def test_an_empty_last_class_is_refused():
+    with pytest.raises(ValueError, match="50 pictures with gamma = 100 leave the last class empty"):
+        decaying_counts(50, 100, 10)
+
+
+def test_only_the_unlabeled_counts_are_reversed():
+    wanted = wanted_counts(setting(shape="reversed"), 3, seed=0)
+    assert wanted == {"labeled": [50, 15, 5], "unlabeled": [10, 31, 100], "validation": [5, 5, 5]}
+
+
+def test_uniform_takes_m1_of_every_class():
+    assert wanted_counts(setting(shape="uniform", gamma_unlabeled=1), 3, seed=0)["unlabeled"] == [100, 100, 100]
+
+
+def test_shuffled_ranks_move_counts_to_other_classes_and_keep_pairs_together():
+    shuffled = setting(shuffle_ranks=True)
+    order = class_order(shuffled, 10, seed=3)
+    assert sorted(order) == list(range(10))
+    assert order != class_order(shuffled, 10, seed=4)
+    wanted = wanted_counts(shuffled, 10, seed=3)
+    assert [wanted["labeled"][k] for k in order] == decaying_counts(50, 10, 10)
+    assert [wanted["unlabeled"][k] for k in order] == decaying_counts(100, 10, 10)
+
+
+def test_sets_are_disjoint_and_as_large_as_asked():
+    labels = np.repeat(np.arange(3), 10)
+    drawn = draw(labels, {"labeled": [4, 3, 2], "unlabeled": [6, 5, 1]}, seed=0)
+    assert not set(drawn["labeled"]) & set(drawn["unlabeled"])
+    assert np.bincount(labels[drawn["labeled"]]).tolist() == [4, 3, 2]
+    assert np.bincount(labels[drawn["unlabeled"]]).tolist() == [6, 5, 1]
+
+
+def test_a_seed_draws_the_same_pictures_again_and_another_seed_others():
+    labels = np.repeat(np.arange(3), 100)
+    wanted = {"labeled": [4, 3, 2], "unlabeled": [6, 5, 1]}
+    first, again, other = (draw(labels, wanted, seed)["labeled"].tolist() for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+
+
+def test_pictures_of_unknown_class_are_never_drawn():
+    labels = np.array([-1, 0, -1, 0, 1, 1])
+    drawn = draw(labels, {"labeled": [1, 1], "unlabeled": [1, 1]}, seed=0)
+    assert sorted(np.concatenate(list(drawn.values()))) == [1, 3, 4, 5]
+
+
+def test_more_pictures_than_a_class_has_are_refused_with_the_numbers():
+    with pytest.raises(ValueError, match=r"asks for 4 labeled \+ 7 unlabeled = 11 pictures of class 1, which has 10"):
+        draw(np.repeat(np.arange(2), 10), {"labeled": [1, 4], "unlabeled": [1, 7]}, seed=0)
+
+
+def test_the_manifest_is_hashed_over_all_of_it():
+    labels = np.repeat(np.arange(3), 200)
+    one, two = (manifest(setting(), labels, 3, seed) for seed in (0, 1))
+    assert one["sha256"] != two["sha256"]
+    assert one == manifest(setting(), labels, 3, 0)
+    assert {name: len(indices) for name, indices in one["indices"].items()} == {
+        "labeled": 50 + 15 + 5,
+        "unlabeled": 100 + 31 + 10,
+        "validation": 15,
+    }

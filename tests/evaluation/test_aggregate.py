@@ -1,0 +1,56 @@
+import pandas as pd
+import pytest
+
+from ulfine.evaluation.aggregate import SCORES, markdown, runs_table, summary_table
+
+
+def cell(method: str, seed: int, accuracy: float, params: int = 10, **changes) -> dict:
+    names = {"dataset": "d", "setting": "s", "backbone": "b", "method": method, "seed": seed}
+    values = dict.fromkeys(SCORES, 0.5) | {"accuracy": accuracy, "acc_text": None}
+    return names | values | {"trainable_params": params, "params_digest": "x", "stand_in": True} | changes
+
+
+def test_a_row_for_each_cell_in_the_columns_of_the_design():
+    runs = runs_table([cell("lp", 0, 0.6), cell("lp", 1, 0.8)])
+    assert list(runs.columns[:8]) == [
+        "dataset",
+        "setting",
+        "backbone",
+        "method",
+        "seed",
+        "accuracy",
+        "acc_head",
+        "acc_medium",
+    ]
+    assert runs["accuracy"].tolist() == [0.6, 0.8]
+
+
+def test_mean_deviation_and_number_of_seeds():
+    summary = summary_table(runs_table([cell("lp", 0, 0.6), cell("lp", 1, 0.8), cell("lft", 0, 0.9)]))
+    assert summary["method"].tolist() == ["lp", "lft"]
+    assert summary["n"].tolist() == [2, 1]
+    assert summary["accuracy_mean"].tolist() == pytest.approx([0.7, 0.9])
+    assert summary["accuracy_sd"][0] == pytest.approx(0.02**0.5)
+    assert pd.isna(summary["accuracy_sd"][1])
+
+
+def test_a_method_without_randomness_has_one_run_and_no_deviation():
+    summary = summary_table(runs_table([cell("zero_shot", 0, 0.6, params=0), cell("zero_shot", 1, 0.6, params=0)]))
+    assert summary["n"].tolist() == [1]
+    assert pd.isna(summary["accuracy_sd"][0])
+
+
+def test_a_score_that_one_seed_lacks_is_unknown():
+    summary = summary_table(runs_table([cell("lp", 0, 0.6, pl_accuracy=None), cell("lp", 1, 0.8)]))
+    assert pd.isna(summary["pl_accuracy_mean"][0])
+    assert pd.isna(summary["acc_text_mean"][0])
+
+
+def test_the_table_says_what_it_stands_on():
+    summary = summary_table(runs_table([cell("lp", 0, 0.6), cell("lp", 1, 0.8)]))
+    text = markdown(summary, "mine")
+    assert "> Stand-in tower (b): says nothing about CLIP." in text
+    assert "| d | s | b | lp | 2 | 70.0 ± 14.1 |" in text
+    real = summary_table(runs_table([cell("lp", 0, 0.6, stand_in=False)]))
+    assert "Stand-in" not in markdown(real, "mine")
+    assert "| lp | 1 | 60.0 |" in markdown(real, "mine")

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from ulfine.evaluation.metrics import (
+    calibration_error,
+    class_groups,
+    geometric_mean,
+    pseudo_label_scores,
+    recalls,
+    scores,
+    softmax,
+)
+
+
+def logits(*probabilities) -> np.ndarray:
+    return np.log(np.array(probabilities, np.float32))
+
+
+def test_softmax_by_hand():
+    assert softmax(np.array([[0.0, np.log(3.0)], [1000.0, 1000.0]])).tolist() == [
+        pytest.approx([0.25, 0.75]),
+        [0.5, 0.5],
+    ]
+
+
+def test_accuracy_is_the_mean_class_recall():
+    # class 0: 3 of 4 right, class 1: 0 of 1, class 2: 1 of 1
+    predicted = np.array([0, 0, 0, 1, 2, 2])
+    labels = np.array([0, 0, 0, 0, 1, 2])
+    found = scores(np.eye(3, dtype=np.float32)[predicted], labels, {"head": [0], "medium": [1], "tail": [2]})
+    assert found["recall"] == [0.75, 0.0, 1.0]
+    assert found["accuracy"] == pytest.approx(1.75 / 3)
+    assert found["micro_accuracy"] == pytest.approx(4 / 6)
+    assert (found["acc_head"], found["acc_medium"], found["acc_tail"]) == (0.75, 0.0, 1.0)
+    assert found["gmean"] == 0
+
+
+def test_a_class_without_test_pictures_is_unknown_not_zero():
+    assert recalls(np.array([0, 1]), np.array([0, 0]), 3) == [0.5, None, None]
+    assert scores(np.eye(2, 3), np.array([0, 0]), {"tail": [2]})["acc_tail"] is None
+
+
+def test_geometric_mean():
+    assert geometric_mean([0.5, 0.125, None]) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("classes", "sizes"), [(10, (3, 4, 3)), (100, (33, 34, 33)), (101, (34, 33, 34)), (3, (1, 1, 1))]
+)
+def test_groups_are_thirds_by_rank(classes, sizes):
+    groups = class_groups(list(range(classes, 0, -1)))
+    assert tuple(len(groups[name]) for name in ("head", "medium", "tail")) == sizes
+    assert groups["head"][0] == 0 and groups["tail"][-1] == classes - 1
+
+
+def test_groups_go_by_count_and_ties_by_index():
+    assert class_groups([5, 50, 5, 7, 7, 50]) == {"head": [1, 5], "medium": [3, 4], "tail": [0, 2]}
+
+
+def test_calibration_error_by_hand():
+    # confidences 0.9 (right), 0.9 (wrong) and 0.6 (right): gaps |1/2 - 0.9| on 2 of 3 and |1 - 0.6| on 1 of 3
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]])
+    assert calibration_error(probabilities, np.array([0, 1, 1])) == pytest.approx(0.4 * 2 / 3 + 0.4 / 3)
+    assert calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0
+
+
+def test_pseudo_labels_by_hand():
+    found = pseudo_label_scores(
+        logits([0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.1, 0.9]),
+        np.array([0, 1, 1, 1, -1]),
+        threshold=0.7,
+        tail=[1],
+    )
+    assert found["pl_coverage"] == pytest.approx(4 / 5)  # all but the third
+    assert found["pl_accuracy"] == pytest.approx(2 / 3)  # of the kept ones with a known label
+    assert found["pl_tail_recall"] == pytest.approx(1 / 3)
+    assert found["pl_wrong_confidence"] == pytest.approx((0.8 + 0.6) / 2)
+
+
+def test_what_cannot_be_known_is_none():
+    found = pseudo_label_scores(logits([0.6, 0.4]), np.array([-1]), threshold=0.7, tail=[1])
+    assert found == {"pl_coverage": 0.0, "pl_accuracy": None, "pl_tail_recall": None, "pl_wrong_confidence": None}

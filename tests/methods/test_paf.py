@@ -1,0 +1,109 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ulfine.methods.paf import PrototypeFitting, ema, mixed, mixing_weights, orthogonality, spread, updated_visual
+from ulfine.params.method import Paf
+
+TEXT = torch.eye(3)
+
+
+def options(**changes) -> Paf:
+    base = {"prototypes": "buffer", "mu": 0.5, "update_every": 1, "anchor": "running", "orthogonality": 0.0}
+    return Paf(**(base | {"visual_decay": 0.5, "prior_decay": 0.5} | changes))
+
+
+def test_ema_by_hand():
+    assert ema(torch.tensor(4.0), torch.tensor(8.0), 0.75).item() == 5.0
+
+
+def test_classes_predicted_most_move_most():
+    assert mixing_weights(torch.tensor([0.5, 0.4, 0.1]), mu=0.2).tolist() == pytest.approx([0.2, 0.16, 0.04])
+
+
+def test_mixing_by_hand():
+    base, visual = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 5.0]])  # the length of a visual prototype is nothing
+    found = mixed(base, visual, torch.tensor([0.25]))
+    assert found.tolist()[0] == pytest.approx([3 / 10**0.5, 1 / 10**0.5])
+
+
+def test_visual_prototypes_start_at_the_first_mean_and_then_average():
+    visual, seen = torch.zeros(3, 2), torch.zeros(3, dtype=torch.bool)
+    first = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    visual, seen = updated_visual(visual, seen, first, torch.tensor([0, 0]), decay=0.9)
+    assert seen.tolist() == [True, False, False]
+    assert visual[0].tolist() == pytest.approx([0.5**0.5, 0.5**0.5])
+    second = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    visual, seen = updated_visual(visual, seen, second, torch.tensor([0, 2]), decay=0.9)
+    assert seen.tolist() == [True, False, True]
+    assert visual[0].tolist() == pytest.approx([0.9 * 0.5**0.5 + 0.1, 0.9 * 0.5**0.5])
+    assert visual[2].tolist() == [0.0, 1.0]  # no trace of the zeros before
+    assert visual[1].tolist() == [0.0, 0.0]
+
+
+def observed(fitting: PrototypeFitting) -> PrototypeFitting:
+    features = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    fitting.observe(features, torch.tensor([0, 1]), torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
+    return fitting
+
+
+def test_the_prior_follows_the_predictions():
+    assert observed(PrototypeFitting(TEXT, options())).prior.tolist() == pytest.approx([5 / 12, 5 / 12, 1 / 6])
+
+
+def test_a_class_that_no_batch_has_shown_stays_as_it_was():
+    fitting = observed(PrototypeFitting(TEXT, options()))
+    found = fitting.fit(TEXT)
+    assert found[2].tolist() == TEXT[2].tolist()
+    assert found[0].tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 0.0])
+    assert fitting.text_share.tolist() == pytest.approx([0.5, 0.5, 1.0])
+
+
+def test_without_an_anchor_the_text_is_forgotten_geometrically():
+    fitting = observed(PrototypeFitting(TEXT, options()))
+    prototypes = TEXT
+    for _ in range(5):
+        prototypes = fitting.fit(prototypes)
+    assert fitting.text_share.tolist() == pytest.approx([0.5**5, 0.5**5, 1.0])
+    assert F.cosine_similarity(prototypes[0], TEXT[0], dim=0) < 0.05
+
+
+def test_the_frozen_text_as_anchor_keeps_its_share():
+    fitting = observed(PrototypeFitting(TEXT, options(anchor="initial")))
+    prototypes = TEXT
+    for _ in range(5):
+        prototypes = fitting.fit(prototypes)
+    assert fitting.text_share.tolist() == pytest.approx([0.5, 0.5, 1.0])
+    assert prototypes[0].tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 0.0])
+
+
+def test_orthogonality_is_the_mean_squared_cosine_of_different_prototypes():
+    assert orthogonality(torch.eye(4)).item() == 0
+    half = torch.tensor([[2.0, 0.0], [0.5, 0.5 * 3**0.5]])  # 60 degrees apart, whatever their lengths
+    assert orthogonality(half).item() == pytest.approx(0.25)
+    three = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])  # one pair of three coincides
+    assert orthogonality(three).item() == pytest.approx(1 / 3)
+
+
+def test_spreading_buffers_lowers_the_orthogonality_term():
+    close = F.normalize(torch.tensor([[1.0, 0.1, 0.0], [1.0, 0.0, 0.1], [1.0, 0.1, 0.1]]), dim=-1)
+    moved = spread(close, size=0.1)
+    assert orthogonality(moved) < orthogonality(close)
+    assert moved.norm(dim=-1).tolist() == pytest.approx([1, 1, 1])
+
+
+def test_buffers_are_spread_after_a_fit_and_learnable_ones_left_to_their_loss():
+    text = F.normalize(torch.tensor([[1.0, 0.2, 0.0], [1.0, 0.0, 0.2], [0.0, 0.0, 1.0]]), dim=-1)
+    found = {
+        kind: observed(PrototypeFitting(text, options(prototypes=kind, orthogonality=0.5))).fit(text)
+        for kind in ("buffer", "learnable")
+    }
+    assert orthogonality(found["buffer"]) < orthogonality(found["learnable"])
+
+
+def test_all_that_paf_remembers_is_in_its_state():
+    state = observed(PrototypeFitting(TEXT, options())).state_dict()
+    assert set(state) == {"text", "visual", "seen", "prior", "text_share"}
+    fresh = PrototypeFitting(TEXT, options())
+    fresh.load_state_dict(state)
+    assert fresh.fit(TEXT).tolist() == observed(PrototypeFitting(TEXT, options())).fit(TEXT).tolist()

@@ -1,0 +1,154 @@
+import json
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.project import TINY_CLIP, write_backbone
+from ulfine.models.backbone import fetch, load_image_tower, load_lift, load_text_tower, save
+from ulfine.params.backbone import Backbone
+
+
+def spec(**changes) -> Backbone:
+    base = {"model": "tiny.json", "pretrained": "tiny.pt", "resolution": 32, "precision": "fp32"}
+    return Backbone(**(base | {"feature_space": "pooled"} | changes))
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """A folder with tiny.json, tiny.pt, and the backbone made of them in saved/."""
+    folder = tmp_path_factory.mktemp("backbone")
+    write_backbone(folder)
+    (folder / "saved").mkdir()
+    save(folder / "saved", fetch(str(folder / "tiny.json"), str(folder / "tiny.pt")), "tiny.json/tiny.pt")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def original(here):
+    model = open_clip.CLIP(**TINY_CLIP)
+    model.load_state_dict(torch.load(here / "tiny.pt", weights_only=True))
+    return model.eval()
+
+
+def pictures(side: int = 32) -> torch.Tensor:
+    return torch.randint(0, 256, (3, side, side, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@torch.inference_mode()
+def test_image_features_are_open_clips(here, original):
+    tower = load_image_tower(here / "saved", spec())
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD))
+    expected = original.encode_image((pictures().permute(0, 3, 1, 2) / 255 - mean) / std)
+    torch.testing.assert_close(tower.joint(tower.pooled(pictures())), expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_text_features_are_open_clips(here, original):
+    clip, tokenizer = load_text_tower(here / "saved")
+    tokens = tokenizer(["a photo of a cat", "a dog"])
+    torch.testing.assert_close(clip.encode_text(tokens), original.encode_text(tokens))
+    assert clip.logit_scale.item() == original.logit_scale.item()
+
+
+def test_the_lift_is_the_transpose_of_the_projection(here, original):
+    assert torch.equal(load_lift(here / "saved"), original.visual.proj.T)
+
+
+def test_safetensors_are_as_good_as_pt(here, tmp_path):
+    save_file(torch.load(here / "tiny.pt", weights_only=True), tmp_path / "tiny.safetensors")
+    save(tmp_path, fetch(str(here / "tiny.json"), str(tmp_path / "tiny.safetensors")), "x")
+    one, two = (load_file(folder / "open_clip_model.safetensors") for folder in (here / "saved", tmp_path))
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_the_saved_folder_is_open_clips_own_local_dir(here, original):
+    model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{here / 'saved'}")
+    tokens = open_clip.get_tokenizer(f"local-dir:{here / 'saved'}")(["a cat"])
+    with torch.inference_mode():
+        torch.testing.assert_close(model.eval().encode_text(tokens), original.encode_text(tokens))
+
+
+def test_position_embeddings_follow_the_resolution(here):
+    tower = load_image_tower(here / "saved", spec(resolution=64))
+    assert tower.visual.positional_embedding.shape == (65, 32)
+    assert tower(pictures(16)).shape == (3, 32)
+
+
+def test_bf16_is_close_to_fp32(here):
+    with torch.inference_mode():
+        one, two = (load_image_tower(here / "saved", spec(precision=p))(pictures()) for p in ("fp32", "bf16"))
+    assert two.dtype == torch.float32
+    assert 0 < (one - two).abs().max() < 0.1 * one.abs().max()
+
+
+def test_the_joint_space_is_after_the_projection(here):
+    assert load_image_tower(here / "saved", spec(feature_space="joint"))(pictures()).shape == (3, 16)
+
+
+def wider(folder) -> str:
+    config = json.loads(json.dumps(TINY_CLIP))
+    config["vision_cfg"]["width"] = 48
+    (folder / "wider.json").write_text(json.dumps(config))
+    return str(folder / "wider.json")
+
+
+def test_a_checkpoint_of_another_shape_is_refused_in_one_line(here, tmp_path):
+    with pytest.raises(ValueError, match=r"tiny\.pt: does not fit model wider: size mismatch for .*and \d+ more\)$"):
+        fetch(wider(tmp_path), str(here / "tiny.pt"))
+
+
+@pytest.mark.parametrize(
+    ("model", "pretrained", "message"),
+    [
+        ("ViT-B-16-quickgel", "openai", r"'ViT-B-16-quickgel' is not in .* \(near: ViT-B-16-quickgelu"),
+        ("ViT-B-16-quickgelu", "opnai", r"'opnai' of model ViT-B-16-quickgelu: neither a file nor one of the tags"),
+        ("ViT-B-16", "weights/none.pt", r"'weights/none\.pt' of model ViT-B-16: no such file"),
+        ("none.json", "tiny.pt", r"model = 'none\.json': no such file"),
+    ],
+)
+def test_what_does_not_exist_is_named(model, pretrained, message):
+    with pytest.raises(ValueError, match=message):
+        fetch(model, pretrained)
+
+
+def test_weights_trained_with_another_activation_are_refused(here, monkeypatch):
+    """ViT-B-16 with OpenAI's weights would run plain GELU: open_clip only warns."""
+    monkeypatch.setattr(open_clip.factory, "download_pretrained", lambda *_, **__: str(here / "tiny.pt"))
+    with pytest.raises(ValueError, match=r"QuickGELU mismatch.*Use ViT-B-16-quickgelu"):
+        fetch("ViT-B-16", "openai")
+
+
+def test_without_a_network_the_message_says_what_to_do(monkeypatch):
+    def no_network(*_, **__):
+        raise FileNotFoundError("cannot find the requested files in the local cache")
+
+    monkeypatch.setattr(open_clip.factory, "download_pretrained", no_network)
+    with pytest.raises(ValueError, match=r"'openai' of model ViT-B-16-quickgelu cannot be downloaded; .*name the file"):
+        fetch("ViT-B-16-quickgelu", "openai")
+
+
+def test_the_tag_of_the_paper_is_known():
+    assert "openai" in open_clip.list_pretrained_tags_by_model("ViT-B-16-quickgelu")
+
+
+def test_truncated_weights_are_named(here, tmp_path):
+    save(tmp_path, fetch(str(here / "tiny.json"), str(here / "tiny.pt")), "x")
+    weights = tmp_path / "open_clip_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"open_clip_model\.safetensors: truncated"):
+        load_image_tower(tmp_path, spec())
+
+
+def test_a_tower_without_a_linear_projection_needs_the_joint_space(tmp_path):
+    config = {"layers": [1, 1, 1, 1], "width": 8, "head_width": 4, "image_size": 32}
+    (tmp_path / "resnet.json").write_text(json.dumps(TINY_CLIP | {"vision_cfg": config}))
+    model = open_clip.CLIP(**(TINY_CLIP | {"vision_cfg": config}))
+    torch.save(model.state_dict(), tmp_path / "resnet.pt")
+    towers = fetch(str(tmp_path / "resnet.json"), str(tmp_path / "resnet.pt"))
+    save(tmp_path, towers, "x")
+    assert load_lift(tmp_path) is None
+    with pytest.raises(ValueError, match=r"feature_space = 'pooled': this tower has no linear projection"):
+        load_image_tower(tmp_path, spec())
+    assert load_image_tower(tmp_path, spec(feature_space="joint"))(pictures()).shape == (3, 16)

@@ -1,0 +1,85 @@
+import pytest
+
+from tests.project import ROOT
+from ulfine.params.base import read_yaml, validated
+from ulfine.params.root import Params, load
+
+SETTING = "datasets.shapes.settings.tail"
+
+
+def change(params: dict, key: str, value: object) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        params = params.setdefault(parent, {})
+    if value is KeyError:
+        del params[last]
+    else:
+        params[last] = value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.lr", -1, "train.lr = -1: input should be greater than 0"),
+        ("train.lr", "fast", "train.lr = 'fast': input should be a valid number"),
+        ("train.lr", float("nan"), "train.lr = nan: input should be a finite number"),
+        ("train.steps", 1.5, "train.steps = 1.5: input should be a valid integer"),
+        ("train.steps", True, "train.steps = True: input should be a valid integer"),
+        ("train.lr", KeyError, "train.lr: field required"),
+        ("train.learning_rate", 1, "train: unknown key 'learning_rate' (allowed: steps, batch_size,"),
+        ("train.treshold", 1, "train: unknown key 'treshold', did you mean threshold? (allowed: steps,"),
+        ("methods.lp.tune", "heads", "methods.lp.tune = 'heads': input should be 'none', 'head', 'adapters' or 'all'"),
+        ("methods.lp.train.lr", 0, "methods.lp.train.lr = 0: input should be greater than 0"),
+        ("methods.lp.train.momentum", 1, "methods.lp.train.momentum = 1: input should be less than 1"),
+        ("methods.lp.adapter", {"width": 4}, "methods.lp: tune: head does not allow the key adapter"),
+        ("methods.fft.tower_lr", KeyError, "methods.fft: tune: all needs the key tower_lr"),
+        ("methods.ulfine.adapter.width", 0, "methods.ulfine.adapter.width = 0: input should be greater than or equal"),
+        ("methods.ulfine.dlf", KeyError, "methods.ulfine: paf needs dlf: without fusion nothing reads the prototypes"),
+        ("methods.ulfine.paf.anchor", "text", "methods.ulfine.paf.anchor = 'text': input should be 'initial' or 'run"),
+        ("methods.a/b", {"tune": "head"}, "methods.a/b: string should match pattern"),
+        ("datasets.shapes.source.path", 3, "datasets.shapes.source.path = 3: input should be a valid string"),
+        ("datasets.shapes.source.path", KeyError, "datasets.shapes.source.path: field required"),
+        ("datasets.shapes.prompt", "a photo", "datasets.shapes.prompt = 'a photo': string should match pattern"),
+        (f"{SETTING}.n1", 2, f"{SETTING}: n1 = 2 with gamma_labeled = 3 leaves the last class empty; n1 must be at le"),
+        (f"{SETTING}.shape", "uniform", f"{SETTING}: gamma_unlabeled = 2: shape uniform needs gamma_unlabeled = 1"),
+        ("grid.method", ["lpp"], "grid.method = 'lpp' is not in methods (allowed: zero_shot, lp, lft, fft, ulfine)"),
+        ("grid.setting", ["flat"], "grid.setting = 'flat' is not in datasets.shapes.settings (allowed: tail)"),
+        ("grid.seed", [0, 0], "grid.seed: [0, 0] names an entry twice"),
+        ("grid.seed", [], "grid.seed: list should have at least 1 item"),
+        ("runtime.device", "gpu", "runtime.device = 'gpu': string should match pattern"),
+        ("runtime", None, "runtime = None: input should be a valid dictionary"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(params, key, value, message):
+    change(params, key, value)
+    with pytest.raises(ValueError) as caught:
+        validated(Params, params, "params.yaml: ")
+    assert str(caught.value).startswith(f"params.yaml: {message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_parameters_as_committed_are_right():
+    assert load(ROOT / "params.yaml").study == "default"
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- 1", "train: {lr: 1, lr: 2}"])
+def test_a_file_that_is_no_mapping_of_distinct_keys_is_refused(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(
+        ValueError, match=r"params\.yaml: (not valid YAML|expected a mapping|line 1: key 'lr' is given)"
+    ):
+        read_yaml(path)
+
+
+def test_exponents_are_numbers_as_they_are_for_dvc(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("a: 5e-4\nb: 1E3\nc: 5.0e-4\nd: e5\n")
+    assert read_yaml(path) == {"a": 0.0005, "b": 1000.0, "c": 0.0005, "d": "e5"}
+
+
+def test_yaml_does_not_build_objects(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("a: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(ValueError, match="not valid YAML"):
+        read_yaml(path)

@@ -1,0 +1,171 @@
+"""A small copy of the project that runs in seconds: generated pictures, a tiny CLIP with random weights."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import yaml
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+CODE = ("stages", "ulfine", "workflow", "Snakefile", "dvc.yaml", ".dvcignore", ".gitignore")
+CLASSES = ("red_circle", "green_bar", "blue_dot", "grey_cross")
+CELL = {"dataset": "shapes", "setting": "tail", "backbone": "tiny", "seed": 0}
+
+TINY_CLIP = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+}
+
+PARAMS = {
+    "study": "tiny",
+    "grid": {
+        "dataset": ["shapes"],
+        "setting": ["tail"],
+        "backbone": ["tiny"],
+        "method": ["zero_shot", "lp"],
+        "seed": [0, 1],
+    },
+    "datasets": {
+        "shapes": {
+            "source": {"kind": "folder", "path": "pictures", "licence": "none"},
+            "resolution": 16,
+            "prompt": "a photo of a {}",
+            "train": {},
+            "settings": {
+                "tail": {
+                    "n1": 6,
+                    "m1": 10,
+                    "gamma_labeled": 3,
+                    "gamma_unlabeled": 2,
+                    "shape": "consistent",
+                    "validation": 3,
+                    "shuffle_ranks": True,
+                }
+            },
+        }
+    },
+    "backbones": {
+        "tiny": {
+            "model": "tiny.json",
+            "pretrained": "tiny.pt",
+            "resolution": 32,
+            "precision": "fp32",
+            "feature_space": "pooled",
+        }
+    },
+    "augmentation": {
+        "weak": {"pad": 0.125, "flip": True},
+        "strong": {"operations": 2, "magnitude": 10, "cutout": 0.5},
+        "views": {"weak": 1, "strong": 2},
+    },
+    "train": {
+        "steps": 4,
+        "batch_size": 4,
+        "unlabeled_ratio": 2,
+        "optimizer": "sgd",
+        "lr": 0.05,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+        "schedule": "cosine",
+        "scale": 25,
+        "center": True,
+        "logit_adjustment": 1,
+        "threshold": 0.3,
+        "unlabeled_weight": 1,
+        "log_every": 2,
+    },
+    "methods": {
+        "zero_shot": {"tune": "none"},
+        "lp": {"tune": "head"},
+        "lft": {"tune": "adapters", "adapter": {"width": "auto"}},
+        "fft": {"tune": "all", "tower_lr": 0.01},
+        "ulfine": {
+            "tune": "adapters",
+            "adapter": {"width": "auto"},
+            "paf": {
+                "prototypes": "learnable",
+                "mu": 0.1,
+                "update_every": 2,
+                "anchor": "running",
+                "visual_decay": 0.9,
+                "prior_decay": 0.9,
+                "orthogonality": 0.1,
+            },
+            "dlf": {"eta": 0.5, "align": "range", "use_in": ["pseudo_labels", "test"]},
+        },
+    },
+    "runtime": {"device": "cpu", "num_threads": 1},
+}
+
+
+def make_project(folder: Path) -> Path:
+    """Fill `folder` with the project's code, a git and DVC repository, pictures, a backbone and params.yaml."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in CODE:
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, folder / name)
+    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=lambda _, names: set(names) - {"config", ".gitignore"})
+    write_pictures(folder / "pictures")
+    write_backbone(folder)
+    write_params(folder, PARAMS)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    return folder
+
+
+def write_params(folder: Path, params: dict) -> None:
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def write_pictures(folder: Path, train: int = 22, test: int = 6) -> None:
+    """Noise around a colour of its own for each class."""
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(CLASSES):
+        colour = np.eye(3)[label] * 160 if label < 3 else np.full(3, 120)
+        for part, count in (("train", train), ("test", test)):
+            (folder / part / name).mkdir(parents=True)
+            for number in range(count):
+                noisy = np.clip(colour + rng.normal(40, 40, (16, 16, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(noisy).save(folder / part / name / f"{number:02}.png")
+
+
+def write_backbone(folder: Path) -> None:
+    """tiny.json and tiny.pt: the real CLIP architecture of open_clip, very small, with random weights."""
+    import open_clip
+    import torch
+
+    (folder / "tiny.json").write_text(json.dumps(TINY_CLIP))
+    torch.manual_seed(0)
+    torch.save(open_clip.CLIP(**TINY_CLIP).state_dict(), folder / "tiny.pt")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The environment of a user: this interpreter first on the PATH, the copied package before the installed one."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PYTEST", "COV"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return kept | {"PATH": path, "PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "1"}
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project; the result has its exit code, stdout and stderr."""
+    return subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False, timeout=280
+    )
+
+
+def stage(folder: Path, name: str, **names: str | int) -> subprocess.CompletedProcess[str]:
+    """Run one stage script; what it imported is in trace-{name}.json."""
+    arguments = [argument for key, value in names.items() for argument in (f"--{key}", str(value))]
+    traced = str(ROOT / "tests/traced.py")
+    return run(folder, "python", traced, f"trace-{name}.json", f"stages/{name}.py", *arguments)
+
+
+def succeeded(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done

@@ -1,0 +1,239 @@
+"""DVC and Snakemake: the same graph, the same bytes, and no more rerun than a change touches."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from dvc.dependency.param import ParamsDependency
+from dvc.repo import Repo
+
+from tests import project
+from tests.project import ROOT, run, succeeded
+from ulfine.params.base import read_yaml
+
+pytestmark = pytest.mark.xdist_group("engines")
+
+PARAMETER_FILES = ".snakemake/params/"
+STUDIES = sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))
+DETERMINISTIC = (
+    "artifacts/runs",
+    "artifacts/splits",
+    "artifacts/features",
+    "artifacts/backbones",
+    "artifacts/data",
+    "results/cells",
+)
+
+
+def dvc_graph(folder: Path) -> dict[str, tuple[str, set[str], set[str]]]:
+    """Output -> (command, inputs, parameter keys)."""
+    graph = {}
+    with Repo(str(folder)) as repo:
+        for stage in repo.index.stages:
+            keys = {key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params}
+            inputs = {str(dep) for dep in stage.deps if not isinstance(dep, ParamsDependency)}
+            for out in stage.outs:
+                graph[str(out)] = (stage.cmd, inputs, keys)
+    return graph
+
+
+def snakemake_graph(folder: Path) -> dict[str, tuple[str, set[str], set[str]]]:
+    """The same from Snakemake's plan of all jobs; parameter keys are those in the resolved-parameter file of a job."""
+    done = succeeded(run(folder, "snakemake", "--dry-run", "--forceall", "--printshellcmds", "--cores", "2"))
+    graph = {}
+    for job in re.findall(
+        r"^rule \w+:\n    input: .*\n    output: .*\n(?:    .*\n)*Shell command: .*", done.stdout, re.MULTILINE
+    ):
+        lines = dict(line.strip().split(": ", 1) for line in job.splitlines()[1:])
+        inputs = set(lines["input"].split(", "))
+        resolved = {path for path in inputs if path.startswith(PARAMETER_FILES)}
+        keys = {key for path in resolved for key in json.loads((folder / path).read_text())["values"]}
+        graph |= dict.fromkeys(lines["output"].split(", "), (lines["Shell command"], inputs - resolved, keys))
+    return graph
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    """The project as committed, before any run."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in (*project.CODE, ".dvc/config", "params.yaml", "studies", "assets"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        (folder / name).parent.mkdir(exist_ok=True)
+        copy(ROOT / name, folder / name)
+    succeeded(run(folder, "git", "init", "-q"))
+    return folder
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_both_engines_have_the_same_graph(clone, study):
+    succeeded(run(clone, "python", "-m", "ulfine", "study", study))
+    dvc, snakemake = dvc_graph(clone), snakemake_graph(clone)
+    assert dvc.keys() == snakemake.keys()
+    for output, (command, inputs, keys) in snakemake.items():
+        found = inputs
+        if "aggregate" in command:  # DVC has no list of inputs: it watches two folders
+            folders = ("results/cells", "artifacts/records")
+            found = {next((folder for folder in folders if path.startswith(folder)), path) for path in inputs}
+        assert (command, found, keys) == dvc[output], output
+
+
+def leaves(values: object, key: str = "") -> list[str]:
+    if not isinstance(values, dict) or not values:
+        return [key.lstrip(".")]
+    return [leaf for name, value in values.items() for leaf in leaves(value, f"{key}.{name}")]
+
+
+def test_every_key_of_the_parameters_is_watched_by_a_stage(clone):
+    """Of the entries that the grid chooses; the others are watched once it chooses them."""
+    succeeded(run(clone, "python", "-m", "ulfine", "study", "default"))
+    params = read_yaml(clone / "params.yaml")
+    grid = params["grid"]
+    for section in ("dataset", "backbone", "method"):
+        params[f"{section}s"] = {name: params[f"{section}s"][name] for name in grid[section]}
+    for dataset in params["datasets"].values():
+        dataset["settings"] = {name: dataset["settings"][name] for name in grid["setting"]}
+    watched = {key for _, _, keys in dvc_graph(clone).values() for key in keys}
+    unwatched = [leaf for leaf in leaves(params) if not any(f"{leaf}.".startswith(f"{key}.") for key in watched)]
+    assert unwatched == []
+
+
+@pytest.fixture(scope="session")
+def by_dvc(tmp_path_factory) -> Path:
+    """A tiny project after `dvc repro`; copy it, never change it."""
+    folder = project.make_project(tmp_path_factory.mktemp("dvc") / "project")
+    succeeded(run(folder, "dvc", "repro"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def by_snakemake(tmp_path_factory) -> Path:
+    """A tiny project after `snakemake --cores 2`; copy it, never change it."""
+    folder = project.make_project(tmp_path_factory.mktemp("snakemake") / "project")
+    succeeded(run(folder, "snakemake", "--cores", "2"))
+    return folder
+
+
+@pytest.fixture(params=["by_dvc", "by_snakemake"])
+def made(request, tmp_path) -> Path:
+    """A copy that a test may change, made by either engine."""
+    return copied(request.getfixturevalue(request.param), tmp_path)
+
+
+def copied(folder: Path, target: Path) -> Path:
+    return shutil.copytree(folder, target / "project", symlinks=True)
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for top in DETERMINISTIC
+        for path in sorted((folder / top).rglob("*"))
+        if path.is_file() and path.name != ".snakemake_timestamp"
+    }
+
+
+def rerun(folder: Path, engine: str) -> set[str]:
+    """Run again; the stages that ran, as stage@cell."""
+    if engine == "dvc":
+        text = succeeded(run(folder, "dvc", "repro")).stdout
+        return set(re.findall(r"Running stage '(\S+)'", text))
+    done = succeeded(run(folder, "snakemake", "--cores", "2"))
+    jobs = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)", done.stdout + done.stderr, re.MULTILINE)
+    return {named(rule, re.search(r"wildcards: (.*)", body)) for rule, body in jobs} - {"all"}
+
+
+def named(rule: str, wildcards: re.Match | None) -> str:
+    """DVC's name of a Snakemake job."""
+    return f"{rule}@{'-'.join(re.findall(r'=([^,]+)', wildcards[1]))}" if wildcards else rule
+
+
+def cells(stage: str, method: str, seeds=(0, 1)) -> set[str]:
+    return {f"{stage}@shapes-tail-tiny-{method}-{seed}" for seed in seeds}
+
+
+def test_both_engines_give_the_same_bytes(by_dvc, by_snakemake):
+    one, two = outputs(by_dvc), outputs(by_snakemake)
+    assert any("logits.safetensors" in name for name in one) and any("metrics.json" in name for name in one)
+    assert one.keys() == two.keys()
+    assert [name for name in one if one[name] != two[name]] == []
+    tables = [(folder / "results/tiny/runs.csv").read_bytes() for folder in (by_dvc, by_snakemake)]
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize("engine", ["dvc", "snakemake"])
+def test_nothing_is_done_twice_whoever_did_it_first(by_dvc, by_snakemake, engine, tmp_path):
+    mine = copied(by_dvc if engine == "dvc" else by_snakemake, tmp_path / "mine")
+    assert rerun(mine, engine) == set()
+    if engine == "snakemake":  # DVC knows outputs by hash and has none recorded yet; Snakemake goes by time
+        assert rerun(copied(by_dvc, tmp_path / "other"), engine) == set()
+
+
+@pytest.mark.parametrize("engine", ["dvc", "snakemake"])
+def test_one_value_of_one_method_reruns_that_method(by_dvc, by_snakemake, params, engine, tmp_path):
+    params["methods"]["lp"]["train"] = {"lr": 0.02}
+    expected = cells("train", "lp") | cells("evaluate", "lp") | {"aggregate"}
+    folders = [by_dvc, by_snakemake] if engine == "snakemake" else [by_dvc]  # Snakemake also right after DVC
+    for number, folder in enumerate(folders):
+        changed = copied(folder, tmp_path / str(number))
+        before = outputs(changed)
+        project.write_params(changed, params)
+        assert rerun(changed, engine) - {"check"} == expected
+        after = outputs(changed)
+        differ = {name for name in before if before[name] != after[name]}
+        assert differ and all("/lp/" in name for name in differ)
+
+
+@pytest.mark.parametrize("engine", ["dvc", "snakemake"])
+def test_a_dropped_seed_disappears_from_the_tables(by_dvc, by_snakemake, params, engine, tmp_path):
+    folder = copied(by_dvc if engine == "dvc" else by_snakemake, tmp_path)
+    assert set(pd.read_csv(folder / "results/tiny/runs.csv")["seed"]) == {0, 1}
+    params["grid"]["seed"] = [1]
+    project.write_params(folder, params)
+    assert rerun(folder, engine) - {"check"} == {"aggregate"}
+    assert set(pd.read_csv(folder / "results/tiny/runs.csv")["seed"]) == {1}
+    assert (folder / "results/cells/shapes/tail/tiny/lp/seed0/metrics.json").exists()  # left over, and ignored
+
+
+def test_order_comments_and_2_against_2_0_rerun_nothing(by_snakemake, params, tmp_path):
+    folder = copied(by_snakemake, tmp_path)
+    params["train"] = dict(reversed(params["train"].items())) | {"scale": 25.0}
+    project.write_params(folder, params)
+    text = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text("# a comment\n" + text)
+    assert rerun(folder, "snakemake") == set()
+
+
+@pytest.mark.parametrize("engine", [("dvc", "repro"), ("snakemake", "--cores", "2")])
+def test_wrong_parameters_stop_everything(by_snakemake, params, engine, tmp_path):
+    folder = copied(by_snakemake, tmp_path)
+    before = outputs(folder)
+    params["grid"]["method"] = ["lp", "ulfin"]
+    project.write_params(folder, params)
+    done = run(folder, *engine)
+    assert done.returncode != 0
+    message = "grid.method = 'ulfin' is not in methods (allowed: zero_shot, lp, lft, fft, ulfine)"
+    assert message in done.stderr
+    if engine[0] == "snakemake":
+        assert done.returncode == 1 and done.stderr.strip() == f"params.yaml: {message}"
+    assert outputs(folder) == before
+
+
+def test_snakemake_refuses_values_that_dvc_would_not_see(by_snakemake):
+    done = run(by_snakemake, "snakemake", "-n", "--config", "study=mine")
+    assert done.returncode == 1 and "edit params.yaml" in done.stderr
+
+
+@pytest.mark.slow
+def test_every_method_gives_the_same_bytes_under_every_engine(params, tmp_path):
+    params["grid"]["method"] = list(params["methods"])
+    found = []
+    for number, engine in enumerate((("dvc", "repro"), ("snakemake", "--cores", "1"), ("snakemake", "--cores", "2"))):
+        folder = project.make_project(tmp_path / str(number))
+        project.write_params(folder, params)
+        succeeded(run(folder, *engine))
+        found.append(outputs(folder))
+    assert any("/fft/" in name for name in found[0])
+    assert found[0] == found[1] == found[2]

@@ -1,0 +1,100 @@
+"""What the project promises about itself."""
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.project import ROOT, run, succeeded
+from ulfine.files import sha256
+from ulfine.params.base import read_yaml
+from ulfine.params.reference import reference
+from ulfine.params.root import load
+from ulfine.study import studies, with_study
+
+ASSET = ROOT / "assets/fashion-mnist-mini.npz"
+
+
+def test_docs_parameters_is_what_the_models_say():
+    assert (ROOT / "docs/parameters.md").read_text() == reference(), "run `python -m ulfine parameters`"
+
+
+def test_the_committed_grid_is_the_default_study():
+    text = (ROOT / "params.yaml").read_text()
+    assert with_study(text, (ROOT / "studies/default.yaml").read_text()) == text
+
+
+@pytest.mark.parametrize("name", studies(ROOT / "studies"))
+def test_every_study_chooses_from_the_catalogue(tmp_path, name):
+    text = with_study((ROOT / "params.yaml").read_text(), (ROOT / f"studies/{name}.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(text)
+    assert load(tmp_path / "params.yaml").study == name
+    catalogue, chosen = (read_yaml(path) for path in (ROOT / "params.yaml", tmp_path / "params.yaml"))
+    assert all(catalogue[key] == chosen[key] for key in catalogue if key not in ("study", "grid"))
+    assert text.count("#") == (ROOT / "params.yaml").read_text().count("#")  # comments stay
+
+
+def test_a_study_that_is_more_than_a_study_is_refused():
+    with pytest.raises(ValueError, match="a study holds the keys study and grid, found study, train"):
+        with_study("study: a\ngrid: {}\n", "study: b\ntrain: {}\n")
+
+
+def test_a_study_that_does_not_fit_changes_nothing(tmp_path):
+    for name in ("params.yaml", "studies", "ulfine"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    study = (ROOT / "studies/default.yaml").read_text().replace("[consistent]", "[flat]")
+    (tmp_path / "studies/broken.yaml").write_text(study)
+    done = run(tmp_path, "python", "-m", "ulfine", "study", "broken")
+    assert done.returncode == 1 and "grid.setting = 'flat' is not in" in done.stderr
+    assert (tmp_path / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
+    assert not list(tmp_path.glob(".params*"))
+    assert "study paper-cifar10" in succeeded(run(tmp_path, "python", "-m", "ulfine", "study", "paper-cifar10")).stdout
+    assert read_yaml(tmp_path / "params.yaml")["grid"]["backbone"] == ["clip-vit-b16"]
+
+
+def test_the_embedded_pictures_are_enough_small_enough_and_those_that_params_names():
+    with np.load(ASSET, allow_pickle=False) as archive:
+        for part, least in (("train", 500), ("test", 200)):
+            assert archive[f"{part}_images"].shape[1:] == (28, 28)
+            assert (np.bincount(archive[f"{part}_labels"], minlength=10) >= least).all()
+    assert ASSET.stat().st_size <= 5_000_000
+    source = read_yaml(ROOT / "params.yaml")["datasets"]["fashion-mnist-mini"]["source"]
+    assert source["sha256"] == sha256(ASSET)
+    assert "Permission is hereby granted" in (ROOT / "assets/fashion-mnist-mini.LICENSE").read_text()
+
+
+def test_telemetry_and_update_checks_are_off_in_the_committed_configuration():
+    config = (ROOT / ".dvc/config").read_text()
+    assert "analytics = false" in config and "check_update = false" in config
+
+
+def test_nothing_but_text_and_the_pictures_is_committed():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    large = [
+        name for name in listed.stdout.splitlines() if (ROOT / name).exists() and (ROOT / name).stat().st_size > 200_000
+    ]
+    assert large == ["assets/fashion-mnist-mini.npz"]
+    assert not [name for name in listed.stdout.splitlines() if name.startswith(("artifacts/", ".venv", ".snakemake"))]
+
+
+def test_the_citation_names_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["preferred-citation"]["title"].startswith("ULFine: Unbiased Lightweight Fine-tuning")
+
+
+def test_the_readme_shows_commands_that_exist():
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"make (\w[\w-]*)", readme))
+    assert {"repro", "test", "lint"} <= targets <= set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
+    assert "make test" in (ROOT / ".ci/run").read_text()
+
+
+def test_constraints_pin_versions_and_no_address():
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert lines and all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)

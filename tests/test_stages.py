@@ -1,0 +1,297 @@
+"""Stages as users and engines run them: scripts, on files."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests import project
+from tests.project import CELL, ROOT, stage, succeeded
+from ulfine.arrays import read_tensors
+from ulfine.params.base import read_yaml
+
+pytestmark = pytest.mark.xdist_group("stages")
+
+RUN = "artifacts/runs/shapes/tail/tiny/{}/seed0"
+METRICS = "results/cells/shapes/tail/tiny/{}/seed0/metrics.json"
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The line on standard error of a stage that failed as it should."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def files(folder: Path) -> set[str]:
+    return {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if "artifacts" in path.parts or "results" in path.parts
+    }
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="session")
+def trained(prepared, tmp_path_factory) -> Path:
+    """The prepared project with one trained cell of every kind; copy it, never change it."""
+    folder = shutil.copytree(prepared, tmp_path_factory.mktemp("trained") / "project")
+    for method in ("zero_shot", "lp", "ulfine"):
+        succeeded(stage(folder, "train", **CELL, method=method))
+        shutil.copy(folder / "trace-train.json", folder / f"trace-train-{method}.json")
+        succeeded(stage(folder, "evaluate", **CELL, method=method))
+    return folder
+
+
+def test_the_store_holds_every_picture(prepared):
+    meta = json.loads((prepared / "artifacts/data/shapes/meta.json").read_text())
+    assert meta["classes"] == ["blue dot", "green bar", "grey cross", "red circle"]
+    assert meta["counts"] == {"train": [22] * 4, "test": [6] * 4}
+    assert np.load(prepared / "artifacts/data/shapes/train_images.npy").shape == (88, 16, 16, 3)
+
+
+def test_the_split_is_disjoint_counted_and_hashed(prepared):
+    split = json.loads((prepared / "artifacts/splits/shapes/tail/seed0.json").read_text())
+    sets = split["indices"]
+    assert {name: len(indices) for name, indices in sets.items()} == {"labeled": 14, "unlabeled": 28, "validation": 12}
+    assert len(set().union(*map(set, sets.values()))) == 14 + 28 + 12
+    labels = np.load(prepared / "artifacts/data/shapes/train_labels.npy")
+    for name, counts in split["counts"].items():
+        assert np.bincount(labels[sets[name]], minlength=4).tolist() == counts
+    assert [split["counts"]["labeled"][k] for k in split["class_order"]] == [6, 4, 2, 2]
+    assert len(split["sha256"]) == 64
+
+
+def test_features_of_every_view_are_complete(prepared):
+    folder = prepared / "artifacts/features/shapes/tiny"
+    shapes = {path.name: np.load(path).shape for path in folder.glob("*.npy")}
+    for space, width in (("pooled", 32), ("joint", 16)):
+        assert shapes[f"plain.{space}.npy"] == (88, width) and shapes[f"test.{space}.npy"] == (24, width)
+        assert shapes[f"weak.{space}.npy"] == (1, 88, width) and shapes[f"strong.{space}.npy"] == (2, 88, width)
+    assert all(np.isfinite(np.load(path)).all() for path in folder.glob("*.npy"))
+    text = read_tensors(folder / "text.safetensors")
+    assert text["pooled.prototypes"].shape == (4, 32) and text["joint.prototypes"].shape == (4, 16)
+    assert np.linalg.norm(text["pooled.prototypes"], axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_trained_cell_leaves_what_the_design_names(trained):
+    folder = trained / RUN.format("ulfine")
+    names = {"history.csv", "logits.safetensors", "pseudo_labels.csv", "run.json", "weights.safetensors"}
+    assert {path.name for path in folder.iterdir()} == names
+    logits = read_tensors(folder / "logits.safetensors")
+    expected = {f"{part}.{name}" for part in ("test", "validation") for name in ("linear", "text", "fused", "labels")}
+    assert set(logits) == expected | {"unlabeled.pseudo", "unlabeled.labels"}
+    assert logits["test.fused"].shape == (24, 4) and logits["unlabeled.pseudo"].shape == (28, 4)
+    assert pd.read_csv(folder / "history.csv")["step"].tolist() == [2, 4]
+    assert pd.read_csv(folder / "pseudo_labels.csv")["seen"].sum() == 4 * 8
+    assert not list((trained / "artifacts/checkpoints").glob("*"))
+
+
+def test_zero_shot_is_the_cosine_of_the_joint_space(trained):
+    features = np.load(trained / "artifacts/features/shapes/tiny/test.joint.npy")
+    text = read_tensors(trained / "artifacts/features/shapes/tiny/text.safetensors")
+    found = read_tensors(trained / RUN.format("zero_shot") / "logits.safetensors")["test.text"]
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    assert found == pytest.approx(text["logit_scale"] * unit @ text["joint.prototypes"].T, abs=1e-4)
+
+
+def test_the_record_holds_what_differs_from_run_to_run(trained):
+    record = json.loads((trained / "artifacts/records/shapes/tail/tiny/lp/seed0.json").read_text())
+    assert record["images_seen"] == 4 * (4 + 8 + 8)
+    assert record["seconds"] > 0 and record["peak_memory_mb"] > 50 and record["num_threads"] == 1
+    assert record["versions"]["torch"]
+
+
+def test_metrics_have_the_names_of_runs_csv(trained):
+    found = {
+        method: json.loads((trained / METRICS.format(method)).read_text()) for method in ("zero_shot", "lp", "ulfine")
+    }
+    assert found["ulfine"]["accuracy"] == found["ulfine"]["acc_fused"]
+    assert found["lp"]["accuracy"] == found["lp"]["acc_linear"]
+    assert found["lp"]["acc_text"] is None and found["zero_shot"]["pl_accuracy"] is None
+    assert len(found["ulfine"]["text_share"]) == 4
+    assert found["lp"]["trainable_params"] == 4 * 32 and found["zero_shot"]["trainable_params"] == 0
+    assert found["lp"]["params_digest"] != found["ulfine"]["params_digest"]
+
+
+def test_the_same_inputs_give_the_same_bytes(trained, tiny):
+    for method in ("lp", "ulfine"):
+        succeeded(stage(tiny, "train", **CELL, method=method))
+        succeeded(stage(tiny, "evaluate", **CELL, method=method))
+        assert content(tiny / RUN.format(method)) == content(trained / RUN.format(method))
+        assert (tiny / METRICS.format(method)).read_bytes() == (trained / METRICS.format(method)).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["check", "data", "backbone", "split", "features", "train", "evaluate"])
+def test_a_stage_depends_on_the_files_that_it_imports_and_no_more(trained, name):
+    traces = sorted(trained.glob(f"trace-{name}*.json"))
+    used = {file for trace in traces for file in json.loads(trace.read_text())["files"]}
+    declared = read_yaml(ROOT / "dvc.yaml")["stages"][name]["deps"]
+    packages = {file for file in used if file.endswith("__init__.py")}
+    if name == "backbone":
+        used.add("ulfine/models/embedded.py")  # the tiny project has a backbone of its own
+    assert sorted(used - packages) == sorted(path for path in declared if path.startswith("ulfine/"))
+    assert f"stages/{name}.py" in declared
+    for package in packages:  # they may be left out because they hold nothing
+        assert (ROOT / package).read_text().count('"""') == 2
+
+
+def test_linear_probing_has_no_image_tower_in_memory(trained):
+    used = json.loads((trained / "trace-train-lp.json").read_text())["files"]
+    assert "ulfine/training/loop.py" in used
+    assert "ulfine/models/tower.py" not in used and "ulfine/models/backbone.py" not in used
+
+
+@pytest.mark.parametrize("name", ["data", "split", "features", "train-lp", "train-ulfine", "evaluate"])
+def test_the_number_of_threads_is_set_before_numpy_starts(trained, name):
+    assert json.loads((trained / f"trace-{name}.json").read_text())["threads"] == "1"
+
+
+def spoilt(tiny: Path, spoil) -> set[str]:
+    spoil(tiny)
+    return files(tiny)
+
+
+def cut(path: str):
+    def spoil(folder: Path) -> None:
+        whole = (folder / path).read_bytes()
+        (folder / path).write_bytes(whole[: len(whole) // 2])
+
+    return spoil
+
+
+def gone(path: str):
+    return lambda folder: (folder / path).unlink()
+
+
+FEATURES, DATA, SPLIT = (
+    "artifacts/features/shapes/tiny",
+    "artifacts/data/shapes",
+    "artifacts/splits/shapes/tail/seed0.json",
+)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (gone(SPLIT), f"{SPLIT}: No such file or directory"),
+        (cut(f"{FEATURES}/weak.pooled.npy"), f"{FEATURES}/weak.pooled.npy: truncated, or not a .npy file"),
+        (cut(f"{FEATURES}/text.safetensors"), f"{FEATURES}/text.safetensors: truncated"),
+        (gone(f"{DATA}/train_images.npy"), f"{DATA}/train_images.npy: No such file or directory"),
+        (gone("params.yaml"), "params.yaml: No such file or directory"),
+    ],
+)
+def test_a_missing_or_truncated_input_is_named(tiny, spoil, message):
+    before = spoilt(tiny, spoil)
+    line = one_line(stage(tiny, "train", **CELL, method="lp"))
+    assert line.startswith(f"train shapes tail tiny lp 0: {message}")
+    assert files(tiny) == before
+
+
+def test_a_misspelt_method_is_named_with_what_is_allowed(tiny):
+    line = one_line(stage(tiny, "train", **CELL, method="lpp"))
+    assert line.endswith("params.yaml: methods.lpp: no key 'lpp' here (allowed: zero_shot, lp, lft, fft, ulfine)")
+
+
+def test_a_gpu_that_is_not_there_is_named(tiny, params):
+    params["runtime"]["device"] = "cuda:7"
+    project.write_params(tiny, params)
+    before = files(tiny)
+    line = one_line(stage(tiny, "train", **CELL, method="lp"))
+    assert "params.yaml: runtime.device = 'cuda:7': no CUDA device" in line
+    assert files(tiny) == before
+
+
+def test_a_checkpoint_of_another_shape_is_refused(tiny):
+    config = json.loads(json.dumps(project.TINY_CLIP))
+    config["vision_cfg"]["width"] = 48
+    (tiny / "tiny.json").write_text(json.dumps(config))
+    kept = content(tiny / "artifacts/backbones/tiny")
+    line = one_line(stage(tiny, "backbone", backbone="tiny"))
+    assert line.startswith("backbone tiny: tiny.pt: does not fit model tiny: size mismatch for")
+    assert content(tiny / "artifacts/backbones/tiny") == kept  # the last good one is not lost
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"m1": 18},
+            "datasets.shapes.settings.tail: asks for 6 labeled + 18 unlabeled + 3 validation = 27 pictures of",
+        ),
+        (
+            {"gamma_labeled": 7},
+            "datasets.shapes.settings.tail: n1 = 6 with gamma_labeled = 7 leaves the last class empty",
+        ),
+    ],
+)
+def test_a_setting_that_the_data_cannot_serve_is_refused_before_any_work(tiny, params, changes, message):
+    params["datasets"]["shapes"]["settings"]["tail"] |= changes
+    project.write_params(tiny, params)
+    (tiny / "artifacts/params.ok").unlink()
+    line = one_line(stage(tiny, "check"))
+    assert line.startswith(f"check: params.yaml: {message}")
+    assert not (tiny / "artifacts/params.ok").exists()
+
+
+def test_aggregate_takes_the_cells_of_the_grid_and_misses_none(trained, params, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "project")
+    line = one_line(stage(folder, "aggregate"))
+    assert "seed1/metrics.json: No such file or directory" in line
+    assert not (folder / "results/tiny").exists()
+
+    params["grid"] |= {"seed": [0], "method": ["zero_shot", "ulfine"]}  # lp is left over
+    project.write_params(folder, params)
+    succeeded(stage(folder, "aggregate"))
+    runs = pd.read_csv(folder / "results/tiny/runs.csv")
+    assert runs["method"].tolist() == ["zero_shot", "ulfine"]
+    assert runs["accuracy"][1] == json.loads((folder / METRICS.format("ulfine")).read_text())["accuracy"]
+    assert list(runs.columns[:5]) == ["dataset", "setting", "backbone", "method", "seed"]
+    costs = pd.read_csv(folder / "results/tiny/cost.csv")
+    assert list(costs.columns[5:]) == ["train_seconds", "images_seen", "flops", "peak_memory_mb", "device"]
+    assert "| shapes | tail | tiny | ulfine | 1 |" in (folder / "results/tiny/summary.md").read_text()
+
+
+def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(tiny, params):
+    params["train"] |= {"steps": 3000, "log_every": 100}
+    project.write_params(tiny, params)
+    eager = tiny / "ulfine/training/checkpoint.py"
+    eager.write_text(eager.read_text().replace("SECONDS = 30", "SECONDS = 0.1"))
+    command = [
+        "python",
+        "stages/train.py",
+        *(str(x) for k, v in (CELL | {"method": "lp"}).items() for x in (f"--{k}", v)),
+    ]
+    killed = subprocess.Popen(
+        command, cwd=tiny, env=project.environment(tiny), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not list((tiny / "artifacts").glob("checkpoints/*.pt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (tiny / RUN.format("lp")).exists()
+    (checkpoint,) = (tiny / "artifacts/checkpoints").glob("*.pt")
+
+    resumed = succeeded(stage(tiny, "train", **CELL, method="lp"))
+    assert "resuming at step" in resumed.stdout
+    assert not checkpoint.exists()
+    interrupted = content(tiny / RUN.format("lp"))
+    undisturbed = succeeded(stage(tiny, "train", **CELL, method="lp"))
+    assert "resuming" not in undisturbed.stdout
+    assert content(tiny / RUN.format("lp")) == interrupted
+
+
+def test_an_unknown_argument_is_refused(tiny):
+    done = stage(tiny, "split", dataset="shapes", setting="tail", sed=0)
+    assert done.returncode == 2 and "the following arguments are required: --seed" in done.stderr

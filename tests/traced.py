@@ -1,0 +1,38 @@
+"""Run a stage script as `python SCRIPT …` would, and write down which files of the package it imported.
+
+python tests/traced.py TRACE SCRIPT --key value …
+"""
+
+import json
+import os
+import runpy
+import sys
+from pathlib import Path
+
+
+class Watch:
+    """Notes the number of threads that is set when numpy is first looked for."""
+
+    threads = "numpy was never imported"
+
+    def find_spec(self, name, *_):
+        if name == "numpy" and self.threads.startswith("numpy"):
+            self.threads = os.environ.get("OMP_NUM_THREADS", "unset")
+
+
+def main() -> None:
+    trace, script = Path(sys.argv[1]), sys.argv[2]
+    watch = Watch()
+    sys.meta_path.insert(0, watch)
+    sys.argv = sys.argv[2:]
+    sys.path[0] = str(Path(script).parent)
+    try:
+        runpy.run_path(script, run_name="__main__")
+    finally:
+        package = Path.cwd() / "ulfine"
+        files = {Path(found) for module in list(sys.modules.values()) if (found := getattr(module, "__file__", None))}
+        used = sorted(str(path.relative_to(Path.cwd())) for path in files if path.is_relative_to(package))
+        trace.write_text(json.dumps({"threads": watch.threads, "files": used}))
+
+
+main()

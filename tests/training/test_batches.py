@@ -1,0 +1,88 @@
+import numpy as np
+import torch
+
+from ulfine.data.augmentation import weak_views
+from ulfine.data.features import Features
+from ulfine.data.store import Store
+from ulfine.params.augmentation import Augmentation
+from ulfine.params.train import Train
+from ulfine.training.batches import Batches, CachedViews, PictureViews, plain_batches, shuffled
+
+CPU = torch.device("cpu")
+
+
+def test_every_pass_shows_every_item_once_in_an_order_of_its_own():
+    row = np.concatenate([shuffled(10, 4, step, seed=0) for step in range(5)])
+    first, second = row[:10], row[10:]
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first.tolist() != second.tolist()
+
+
+def test_a_batch_may_be_larger_than_the_set():
+    assert np.bincount(shuffled(3, 7, 0, seed=0)).tolist() in ([3, 2, 2], [2, 3, 2], [2, 2, 3])
+
+
+class Recorder:
+    """Views that are the indices themselves."""
+
+    device = CPU
+
+    def __init__(self):
+        self.seeds = []
+
+    def weak(self, indices, seed):
+        self.seeds.append(seed)
+        return torch.from_numpy(indices)
+
+    strong = weak
+
+
+def batches(params, seed: int = 0) -> Batches:
+    indices = {"labeled": np.arange(0, 6), "unlabeled": np.arange(6, 20)}
+    return Batches(Recorder(), np.arange(20) % 4, indices, Train(**params["train"]), seed)
+
+
+def test_a_batch_is_a_function_of_seed_and_step(params):
+    one, again, other = batches(params), batches(params), batches(params, seed=1)
+    for _ in range(3):
+        one.at(3)  # what was asked before does not matter
+    assert one.at(7).strong.tolist() == again.at(7).strong.tolist()
+    assert one.views.seeds[-3:] == again.views.seeds
+    assert one.at(7).strong.tolist() != other.at(7).strong.tolist()
+
+
+def test_sizes_labels_and_pairs(params):
+    batch = batches(params).at(0)
+    assert len(batch.labeled) == 4 and len(batch.weak) == len(batch.strong) == 8
+    assert batch.labels.tolist() == (batch.labeled % 4).tolist()
+    assert batch.truth.tolist() == (batch.weak % 4).tolist()
+    assert batch.weak.tolist() == batch.strong.tolist()  # the same pictures, two views
+    assert batches(params).images_per_step == 4 + 8 + 8
+
+
+def test_the_views_of_a_step_are_drawn_apart(params):
+    recorded = batches(params)
+    recorded.at(0), recorded.at(1)
+    assert len(set(recorded.views.seeds)) == 6
+
+
+def test_cached_views_are_those_of_the_picture(tmp_path):
+    values = np.arange(3 * 5 * 2, dtype=np.float32).reshape(3, 5, 2)
+    np.save(tmp_path / "weak.pooled.npy", values)
+    views = CachedViews(Features(tmp_path), "pooled", CPU)
+    drawn = views.weak(np.array([4] * 50), seed=0)
+    assert {tuple(row) for row in drawn.tolist()} == {tuple(view[4]) for view in values.tolist() for view in [view]}
+
+
+def test_pictures_are_augmented_as_they_are_asked_for():
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+    options = Augmentation(
+        weak={"pad": 0.25, "flip": True},
+        strong={"operations": 1, "magnitude": 5, "cutout": 0.5},
+        views={"weak": 1, "strong": 1},
+    )
+    views = PictureViews(Store({"train": images, "test": images}, {}, {}), options, CPU)
+    chosen = np.array([3, 1])
+    assert (views.weak(chosen, 9).numpy() == weak_views(images[chosen], options.weak, 9)).all()
+    assert (views.strong(chosen, 9) != views.weak(chosen, 9)).any()
+    assert (torch.cat(list(plain_batches(views, "train", np.arange(5)))).numpy() == images).all()

@@ -1,0 +1,59 @@
+"""Small helpers beside the two engines: `python -m ulfine study NAME`, `… table`, `… parameters`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ulfine.errors import explained
+from ulfine.files import write_text
+from ulfine.params.base import read_yaml
+from ulfine.params.reference import reference
+from ulfine.params.root import load
+from ulfine.pipeline import PARAMS
+from ulfine.study import studies, with_study
+
+STUDIES = Path("studies")
+REFERENCE = Path("docs/parameters.md")
+
+
+def main() -> None:
+    """Parse the command line and run one helper."""
+    parser = argparse.ArgumentParser(prog="python -m ulfine", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    choose = commands.add_parser("study", help="put the study and grid of studies/NAME.yaml into params.yaml")
+    choose.add_argument("name", metavar="NAME", choices=studies(STUDIES), help=f"one of: {', '.join(studies(STUDIES))}")
+    commands.add_parser("table", help="print the summary of the current study")
+    commands.add_parser("parameters", help="write docs/parameters.md")
+    arguments = parser.parse_args()
+    try:
+        match arguments.command:
+            case "study":
+                choose_study(arguments.name)
+            case "table":
+                print_table()
+            case "parameters":
+                write_text(REFERENCE, reference())
+    except (ValueError, OSError) as error:
+        sys.exit(explained(error))
+
+
+def choose_study(name: str) -> None:
+    """Rewrite params.yaml, unless the result would be refused."""
+    before = PARAMS.read_text(encoding="utf-8")
+    trial = PARAMS.with_name(f".{PARAMS.name}.trial")
+    try:
+        write_text(trial, with_study(before, (STUDIES / f"{name}.yaml").read_text(encoding="utf-8")))
+        load(trial)
+        trial.replace(PARAMS)
+    finally:
+        trial.unlink(missing_ok=True)
+    print(f"{PARAMS}: study {name}")
+
+
+def print_table() -> None:
+    """Print results/{study}/summary.md."""
+    print(Path("results", read_yaml(PARAMS)["study"], "summary.md").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()

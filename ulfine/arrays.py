@@ -1,0 +1,39 @@
+"""Arrays on disk: memory-mapped .npy and .safetensors, never pickled, with messages that name the file."""
+
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from ulfine.files import new_file
+
+
+def open_array(path: Path) -> np.ndarray:
+    """A .npy file, read-only and mapped into memory.
+
+    Raises:
+        ValueError: the file is truncated or is something else.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: truncated, or not a .npy file ({error}); delete it and run again") from None
+
+
+def write_tensors(target: Path, tensors: dict[str, np.ndarray]) -> None:
+    """Write named arrays as safetensors; the same arrays give the same bytes."""
+    with new_file(target) as part:
+        save_file({name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}, part)
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """The named arrays of a .safetensors file.
+
+    Raises:
+        ValueError: the file is truncated or is something else.
+    """
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: truncated, or not a .safetensors file ({error}); delete it and run again") from None

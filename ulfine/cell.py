@@ -1,0 +1,176 @@
+"""One cell of the grid: where its files are, and the parameters that its stage may read."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ulfine.params.base import validated
+from ulfine.pipeline import PARAMS, parameters
+
+if TYPE_CHECKING:
+    from ulfine.params.augmentation import Augmentation
+    from ulfine.params.backbone import Backbone
+    from ulfine.params.dataset import Setting, Source
+    from ulfine.params.grid import Grid
+    from ulfine.params.method import Method
+    from ulfine.params.runtime import Runtime
+    from ulfine.params.train import Train
+
+T = TypeVar("T")
+
+
+def cell(stage: str, **names: str | int) -> "Cell":
+    """The cell that `names` (dataset, setting, backbone, method, seed) describe, as `stage` sees it."""
+    return Cell(stage, names)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Paths relative to the repository, and typed parameters."""
+
+    stage: str
+    names: dict[str, str | int]
+
+    def _path(self, template: str) -> Path:
+        return Path(template.format(**self.names))
+
+    @property
+    def data(self) -> Path:
+        """Folder of the array store."""
+        return self._path("artifacts/data/{dataset}")
+
+    @property
+    def backbone(self) -> Path:
+        """Folder of the towers."""
+        return self._path("artifacts/backbones/{backbone}")
+
+    @property
+    def split(self) -> Path:
+        """File with the indices of labeled, unlabeled and validation pictures."""
+        return self._path("artifacts/splits/{dataset}/{setting}/seed{seed}.json")
+
+    @property
+    def features(self) -> Path:
+        """Folder of frozen features and text prototypes."""
+        return self._path("artifacts/features/{dataset}/{backbone}")
+
+    @property
+    def run(self) -> Path:
+        """Folder of what a training left."""
+        return self._path("artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}")
+
+    @property
+    def record(self) -> Path:
+        """File with what differs from run to run: time, memory, versions."""
+        return self._path("artifacts/records/{dataset}/{setting}/{backbone}/{method}/seed{seed}.json")
+
+    @property
+    def metrics(self) -> Path:
+        """File with the metrics of a run."""
+        return self._path("results/cells/{dataset}/{setting}/{backbone}/{method}/seed{seed}/metrics.json")
+
+    @cached_property
+    def params(self) -> "CellParams":
+        """The parameters of this cell."""
+        return CellParams(parameters(self.stage, self.names), self.names)
+
+
+@dataclass(frozen=True)
+class CellParams:
+    """Typed sections of params.yaml, restricted to the keys that dvc.yaml lists for the stage.
+
+    So a stage cannot read what the engines do not watch. Sections are imported when they are asked for, so that a stage
+    depends on the files of these sections alone.
+    """
+
+    values: dict[str, Any]
+    names: dict[str, str | int]
+
+    def _section(self, kind: type[T], template: str) -> T:
+        key = template.format(**self.names)
+        return validated(kind, self._raw(key), f"{PARAMS}: {key}: ")
+
+    def _raw(self, key: str) -> Any:
+        if key not in self.values:
+            raise KeyError(f"dvc.yaml does not list {key} among the params of this stage")
+        return self.values[key]
+
+    @property
+    def source(self) -> "Source":
+        """Where the pictures of the data set come from."""
+        from ulfine.params.dataset import Source
+
+        return self._section(Source, "datasets.{dataset}.source")
+
+    @property
+    def resolution(self) -> int:
+        """Side in pixels at which pictures are kept."""
+        from ulfine.params.dataset import Resolution
+
+        return self._section(Resolution, "datasets.{dataset}.resolution")
+
+    @property
+    def prompt(self) -> str:
+        """Sentence with {} for the class name."""
+        from ulfine.params.dataset import Prompt
+
+        return self._section(Prompt, "datasets.{dataset}.prompt")
+
+    @property
+    def setting(self) -> "Setting":
+        """Counts of the split."""
+        from ulfine.params.dataset import Setting
+
+        return self._section(Setting, "datasets.{dataset}.settings.{setting}")
+
+    @property
+    def backbone(self) -> "Backbone":
+        """The towers."""
+        from ulfine.params.backbone import Backbone
+
+        return self._section(Backbone, "backbones.{backbone}")
+
+    @property
+    def augmentation(self) -> "Augmentation":
+        """Weak and strong views."""
+        from ulfine.params.augmentation import Augmentation
+
+        return self._section(Augmentation, "augmentation")
+
+    @property
+    def method(self) -> "Method":
+        """The way of tuning."""
+        from ulfine.params.method import Method
+
+        return self._section(Method, "methods.{method}")
+
+    @property
+    def train(self) -> "Train":
+        """`train`, with what the data set and then the method override."""
+        from ulfine.params.train import Train, TrainOverrides
+
+        overrides = [self._section(TrainOverrides, "datasets.{dataset}.train"), self.method.train or TrainOverrides()]
+        values = dict(self._raw("train"))
+        for section in overrides:
+            values |= section.model_dump(exclude_none=True)
+        return validated(Train, values, f"{PARAMS}: train: ")
+
+    @property
+    def runtime(self) -> "Runtime":
+        """Device and threads."""
+        from ulfine.params.runtime import Runtime
+
+        return self._section(Runtime, "runtime")
+
+    @property
+    def study(self) -> str:
+        """Name of the study."""
+        return str(self._raw("study"))
+
+    @property
+    def grid(self) -> "Grid":
+        """What is run."""
+        from ulfine.params.grid import Grid
+
+        return self._section(Grid, "grid")

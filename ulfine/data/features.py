@@ -1,0 +1,83 @@
+"""Frozen features of one data set under one backbone, and the text prototypes of its classes.
+
+A folder of `{view}.{space}.npy`, where view is plain, test, weak or strong and space is pooled or joint. `plain` and
+`test` have shape (N, D); `weak` and `strong` have shape (views, N, D). Beside them text.safetensors and meta.json.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from ulfine.arrays import open_array, read_tensors
+
+VIEWS = ("plain", "weak", "strong", "test")
+SPACES = ("pooled", "joint")
+TEXT, META = "text.safetensors", "meta.json"
+
+
+@dataclass(frozen=True)
+class Text:
+    """What the text tower says about the classes.
+
+    Both prototypes have unit rows before centring; the means are over open_clip's ImageNet class names.
+    """
+
+    prototypes: np.ndarray  # (K, D)
+    mean: np.ndarray  # (D,)
+    logit_scale: float
+    logit_bias: float
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features in a folder; nothing is read before it is asked for."""
+
+    folder: Path
+
+    @cache  # noqa: B019 (one instance per process)
+    def view(self, view: str, space: str) -> np.ndarray:
+        """Memory-mapped features of one view in one space."""
+        return open_array(self.folder / f"{view}.{space}.npy")
+
+    def text(self, space: str) -> Text:
+        """Text prototypes in one space.
+
+        Raises:
+            ValueError: text cannot be lifted into this space.
+        """
+        tensors = read_tensors(self.folder / TEXT)
+        if f"{space}.prototypes" not in tensors:
+            raise ValueError(f"{self.folder / TEXT}: no text prototypes in the {space} space of this backbone")
+        return Text(
+            tensors[f"{space}.prototypes"],
+            tensors[f"{space}.mean"],
+            tensors["logit_scale"].item(),
+            tensors["logit_bias"].item(),
+        )
+
+
+class Filling:
+    """A .npy array of known shape that is filled by index and proved complete.
+
+    Raises:
+        ValueError: in `close`, when a row was never written or was written twice.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self.path = path
+        self.rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        self.written = np.zeros(shape[:-1], np.uint8)
+
+    def put(self, index: tuple | slice, rows: np.ndarray) -> None:
+        """Write `rows` at `index`, an index into all axes but the last."""
+        self.rows[index] = rows
+        self.written[index] += 1
+
+    def close(self) -> None:
+        """Flush, and check that every row was written once."""
+        wrong = int((self.written != 1).sum())
+        if wrong:
+            raise ValueError(f"{self.path}: {wrong} of {self.written.size} rows were not written exactly once")
+        self.rows.flush()

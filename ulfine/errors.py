@@ -1,0 +1,8 @@
+"""How an error is told to a user."""
+
+
+def explained(error: ValueError | OSError) -> str:
+    """The error on one line, the file first where one is to blame."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())

@@ -1,0 +1,1 @@
+"""From logits to metrics, from metrics to tables."""

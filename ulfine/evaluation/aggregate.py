@@ -1,0 +1,66 @@
+"""Tables over the cells of a grid."""
+
+from typing import Any
+
+import pandas as pd
+
+CELL = ["dataset", "setting", "backbone", "method", "seed"]
+GROUP = CELL[:-1]
+SCORES = [
+    "accuracy", "acc_head", "acc_medium", "acc_tail", "acc_linear", "acc_text", "acc_fused", "micro_accuracy", "gmean",
+    "ece", "pl_accuracy", "pl_coverage", "pl_tail_recall", "pl_wrong_confidence",
+]  # fmt: skip
+RUN = ["trainable_params", "params_digest", "stand_in"]
+COST = ["train_seconds", "images_seen", "flops", "peak_memory_mb", "device"]
+SHOWN = ["accuracy", "acc_head", "acc_medium", "acc_tail", "ece", "pl_accuracy", "pl_coverage", "pl_tail_recall"]
+STAND_IN = "Stand-in tower ({names}): says nothing about CLIP."
+
+
+def runs_table(cells: list[dict[str, Any]]) -> pd.DataFrame:
+    """runs.csv: a row per cell, from its names and its metrics."""
+    return pd.DataFrame(cells)[[*CELL, *SCORES, *RUN]]
+
+
+def cost_table(cells: list[dict[str, Any]]) -> pd.DataFrame:
+    """cost.csv: a row per cell, from its names and its record."""
+    return pd.DataFrame(cells).rename(columns={"seconds": "train_seconds"})[[*CELL, *COST]]
+
+
+def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """summary.csv: mean, standard deviation (n - 1) and number of seeds.
+
+    A method that trains nothing has no randomness: n = 1 and no standard deviation, on however many splits.
+    """
+    grouped = runs.groupby(GROUP, sort=False)
+    table = grouped[["trainable_params", "stand_in"]].first()
+    table.insert(0, "n", grouped.size())
+    constant = table["trainable_params"] == 0
+    table.loc[constant, "n"] = 1
+    for score in SCORES:
+        # a score that some seed lacks is unknown, not the mean of the others
+        table[f"{score}_mean"] = grouped[score].apply(lambda values: values.astype(float).mean(skipna=False))
+        deviation = grouped[score].apply(lambda values: values.astype(float).std(ddof=1, skipna=False))
+        table[f"{score}_sd"] = deviation.mask(constant)
+    return table.reset_index()
+
+
+def markdown(summary: pd.DataFrame, study: str) -> str:
+    """summary.md: scores in percent, mean and standard deviation over seeds."""
+    lines = [f"# {study}", ""]
+    stand_ins = sorted(set(summary.loc[summary["stand_in"], "backbone"]))
+    if stand_ins:
+        lines += [f"> {STAND_IN.format(names=', '.join(stand_ins))}", ""]
+    lines += ["Percent: mean ± standard deviation over n seeds. Accuracy is the mean class recall on the test set.", ""]
+    header = [*GROUP, "n", *SHOWN, "trainable"]
+    lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(GROUP) + "---:|" * (len(header) - len(GROUP))]
+    for _, row in summary.iterrows():
+        shown = [str(row[key]) for key in GROUP] + [str(row["n"])]
+        shown += [_percent(row[f"{score}_mean"], row[f"{score}_sd"]) for score in SHOWN]
+        lines.append("| " + " | ".join([*shown, f"{row['trainable_params']:,}"]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _percent(mean: float, deviation: float) -> str:
+    if pd.isna(mean):
+        return ""
+    return f"{100 * mean:.1f}" + ("" if pd.isna(deviation) else f" ± {100 * deviation:.1f}")

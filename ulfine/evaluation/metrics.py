@@ -1,0 +1,84 @@
+"""Metrics from logits. Rates are fractions in [0, 1]; what cannot be known is None."""
+
+import numpy as np
+
+BINS = 15  # equal-width bins of the calibration error, as in FineSSL
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(N, K) logits to (N, K) probabilities, in double precision."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def recalls(predicted: np.ndarray, labels: np.ndarray, classes: int) -> list[float | None]:
+    """Share of each class's pictures that are predicted as it; None for a class without pictures."""
+    return [float((predicted[labels == k] == k).mean()) if (labels == k).any() else None for k in range(classes)]
+
+
+def mean_of(values: list[float | None], members: list[int]) -> float | None:
+    """Mean over the members that are known."""
+    known = [values[k] for k in members if values[k] is not None]
+    return float(np.mean(known)) if known else None
+
+
+def class_groups(labeled: list[int]) -> dict[str, list[int]]:
+    """Classes by rank of the labeled count, ties by index: head and tail hold round(K / 3) each, medium the rest."""
+    ranked = sorted(range(len(labeled)), key=lambda k: (-labeled[k], k))
+    first = round(len(ranked) / 3)
+    last = len(ranked) - first
+    return {"head": ranked[:first], "medium": ranked[first:last], "tail": ranked[last:]}
+
+
+def geometric_mean(values: list[float | None]) -> float:
+    """Geometric mean of the known class recalls; 0 as soon as one is."""
+    known = np.array([value for value in values if value is not None])
+    return 0.0 if (known == 0).any() else float(np.exp(np.log(known).mean()))
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """ECE: |accuracy - confidence| over 15 equal-width bins of confidence, weighted by their pictures."""
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    gaps = [abs(right[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
+    return float(sum(gaps))
+
+
+def scores(logits: np.ndarray, labels: np.ndarray, groups: dict[str, list[int]]) -> dict:
+    """Scores of one classifier: (N, K) logits against (N,) labels.
+
+    `accuracy` is the mean class recall; `micro_accuracy` the share of pictures that are right.
+    """
+    predicted = logits.argmax(1)
+    by_class = recalls(predicted, labels, logits.shape[1])
+    return {
+        "accuracy": mean_of(by_class, list(range(len(by_class)))),
+        **{f"acc_{group}": mean_of(by_class, members) for group, members in groups.items()},
+        "micro_accuracy": float((predicted == labels).mean()),
+        "gmean": geometric_mean(by_class),
+        "ece": calibration_error(softmax(logits), labels),
+        "recall": by_class,
+    }
+
+
+def pseudo_label_scores(logits: np.ndarray, labels: np.ndarray, threshold: float, tail: list[int]) -> dict:
+    """How good the pseudo-labels of (N, K) logits are, against (N,) labels of the pool, -1 where unknown.
+
+    pl_coverage: share of pictures at least as confident as the threshold. pl_accuracy: share of these that are right.
+    pl_tail_recall: share of the pictures of the tail classes that are both. pl_wrong_confidence: mean confidence of all
+    wrong predictions, confident or not (of the kept ones it could not fall below the threshold).
+    """
+    probabilities = softmax(logits)
+    confidence, predicted = probabilities.max(1), probabilities.argmax(1)
+    kept, known = confidence >= threshold, labels >= 0
+    right, in_tail = predicted == labels, np.isin(labels, tail)
+    return {
+        "pl_coverage": _mean(kept, np.ones_like(kept)),
+        "pl_accuracy": _mean(right, kept & known),
+        "pl_tail_recall": _mean(right & kept, in_tail),
+        "pl_wrong_confidence": _mean(confidence, known & ~right),
+    }
+
+
+def _mean(values: np.ndarray, members: np.ndarray) -> float | None:
+    return float(values[members].mean()) if members.any() else None

@@ -1,0 +1,99 @@
+"""Files that are whole or absent: written under a temporary name beside the target and renamed when complete."""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill; it becomes `target` when the block ends and vanishes when the block raises."""
+    part = _part(target)
+    shutil.rmtree(part, ignore_errors=True)  # left by a run that was killed
+    part.mkdir(parents=True)
+    try:
+        yield part
+        if target.exists():
+            shutil.rmtree(target)
+        part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def new_file(target: Path) -> Iterator[Path]:
+    """A file to write; it becomes `target` when the block ends and vanishes when the block raises."""
+    part = _part(target)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield part
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _part(target: Path) -> Path:
+    return target.with_name(f".{target.name}.part")
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write `text` as UTF-8."""
+    with new_file(target) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_json(target: Path, values: Any) -> None:
+    """Write `values` as JSON: sorted keys, the same bytes for the same values.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    write_text(target, json.dumps(values, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_csv(target: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows that share the keys of the first; None is an empty field."""
+    with new_file(target) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_json(path: Path) -> Any:
+    """The values in a JSON file.
+
+    Raises:
+        ValueError: the file is not JSON; its name is in the message.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(values: Any) -> str:
+    """A hash of JSON values that does not depend on the order of keys, nor on 2 against 2.0."""
+    canonical = json.dumps(_numbers(values), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _numbers(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {key: _numbers(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [_numbers(value) for value in values]
+    return int(values) if isinstance(values, float) and values.is_integer() else values

@@ -1,0 +1,1 @@
+"""The mathematics of the methods, free of any training loop."""

@@ -1,0 +1,100 @@
+"""Prototype adaptive fitting: text prototypes move towards visual ones, the more the oftener a class is predicted.
+
+Reported for the paper (arXiv 2505.05062): c_k <- (1 - a_k) c_k + a_k v_k with a_k = mu P_k / max P, v an EMA of class
+means of labeled features, P the distribution of predictions on unlabeled pictures; prototypes kept orthogonal. All
+constants are assumptions (docs/method.md).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ulfine.params.method import Paf
+
+
+class PrototypeFitting(nn.Module):
+    """What PAF remembers between steps; all of it are buffers, so a checkpoint holds it.
+
+    Args:
+        text: (K, D) unit text prototypes, kept as the anchor.
+        options: the constants.
+    """
+
+    def __init__(self, text: Tensor, options: Paf) -> None:
+        super().__init__()
+        classes = len(text)
+        self.options = options
+        self.register_buffer("text", text.clone())
+        self.register_buffer("visual", torch.zeros_like(text))
+        self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))
+        self.register_buffer("prior", torch.full((classes,), 1 / classes))
+        self.register_buffer("text_share", torch.ones(classes))
+
+    @torch.no_grad()
+    def observe(self, features: Tensor, labels: Tensor, probabilities: Tensor) -> None:
+        """Take in one step: (B, D) unit labeled features, (B,) labels, (U, K) predictions on weak views."""
+        self.visual, self.seen = updated_visual(
+            self.visual, self.seen, features, labels, decay=self.options.visual_decay
+        )
+        self.prior = ema(self.prior, probabilities.mean(0), self.options.prior_decay)
+
+    @torch.no_grad()
+    def fit(self, prototypes: Tensor) -> Tensor:
+        """The (K, D) prototypes after one update; classes without a labeled picture so far stay as they are.
+
+        `text_share` then holds how much of the text is left in each: the product of (1 - a) since the start, or the
+        last (1 - a) where the anchor is the frozen text.
+        """
+        step = mixing_weights(self.prior, self.options.mu) * self.seen
+        running = self.options.anchor == "running"
+        self.text_share = self.text_share * (1 - step) if running else 1 - step
+        moved = mixed(prototypes if running else self.text, self.visual, step)
+        if self.options.prototypes == "buffer" and self.options.orthogonality:
+            moved = spread(moved, self.options.orthogonality)
+        return moved
+
+
+def ema(old: Tensor, new: Tensor, decay: float) -> Tensor:
+    """decay * old + (1 - decay) * new."""
+    return decay * old + (1 - decay) * new
+
+
+def updated_visual(
+    visual: Tensor, seen: Tensor, features: Tensor, labels: Tensor, decay: float
+) -> tuple[Tensor, Tensor]:
+    """EMA of the normalised mean feature of each class in a batch; a class starts at its first mean.
+
+    visual: (K, D). seen: (K,) bool. features: (B, D). labels: (B,). Returns the new visual and seen.
+    """
+    members = F.one_hot(labels, len(visual)).to(features.dtype).T
+    present = members.any(dim=1)
+    means = F.normalize(members @ features, dim=-1)
+    started = torch.where(seen[:, None], ema(visual, means, decay), means)
+    return torch.where(present[:, None], started, visual), seen | present
+
+
+def mixing_weights(prior: Tensor, mu: float) -> Tensor:
+    """a_k = mu * P_k / max P. prior: (K,) mean prediction."""
+    return mu * prior / prior.max()
+
+
+def mixed(base: Tensor, visual: Tensor, step: Tensor) -> Tensor:
+    """normalise((1 - a) * base + a * normalise(visual)). base, visual: (K, D). step: (K,)."""
+    step = step[:, None]
+    return F.normalize((1 - step) * base + step * F.normalize(visual, dim=-1), dim=-1)
+
+
+def orthogonality(prototypes: Tensor) -> Tensor:
+    """Mean squared cosine between different prototypes. prototypes: (K, D)."""
+    unit = F.normalize(prototypes, dim=-1)
+    classes = len(unit)
+    off_diagonal = unit @ unit.T * (1 - torch.eye(classes, dtype=unit.dtype, device=unit.device))
+    return off_diagonal.square().sum() / (classes * (classes - 1))
+
+
+@torch.enable_grad()
+def spread(prototypes: Tensor, size: float) -> Tensor:
+    """One gradient step of `size` on the orthogonality term, back to unit rows; for prototypes that are not learned."""
+    free = prototypes.detach().clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(orthogonality(free), free)
+    return F.normalize(prototypes - size * gradient, dim=-1)

@@ -1,0 +1,1 @@
+"""Towers, adapters and classifiers."""

@@ -1,0 +1,77 @@
+"""Frozen features: every picture once through the image tower, per view; class names through the text tower."""
+
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
+from torch import Tensor, nn
+
+from ulfine.arrays import write_tensors
+from ulfine.data.augmentation import key, strong_views, weak_views
+from ulfine.data.features import SPACES, TEXT, Filling
+from ulfine.data.store import Store
+from ulfine.models.tower import ImageTower
+from ulfine.params.augmentation import Augmentation
+from ulfine.progress import progress
+
+BATCH = 64  # pictures; part of the result, since the draws of a batch share a seed
+
+
+def extract_images(
+    folder: Path, store: Store, tower: ImageTower, augmentation: Augmentation, device: torch.device
+) -> None:
+    """Write `{view}.{space}.npy` for plain, weak, strong and test into `folder`."""
+    train, test = store.images["train"], store.images["test"]
+    passes = [
+        ("plain", train, 1, lambda images, _: images),
+        ("weak", train, augmentation.views.weak, lambda images, seed: weak_views(images, augmentation.weak, seed)),
+        ("strong", train, augmentation.views.strong, lambda images, seed: strong_views(images, augmentation, seed)),
+        ("test", test, 1, lambda images, _: images),
+    ]
+    total = sum(len(images) * views for _, images, views, _ in passes)
+    with progress(total, "features") as bar:
+        for stream, (view, images, views, augment) in enumerate(passes):
+            many = () if view in ("plain", "test") else (views,)
+            widths = [features.shape[1] for features in _forward(tower, np.array(images[:1]), device)]
+            files = {
+                space: Filling(folder / f"{view}.{space}.npy", (*many, len(images), width))
+                for space, width in zip(SPACES, widths, strict=True)
+            }
+            for number in range(views):
+                for start in range(0, len(images), BATCH):
+                    rows = slice(start, min(start + BATCH, len(images)))
+                    batch = augment(np.array(images[rows]), key(stream, number, start))
+                    for space, values in zip(SPACES, _forward(tower, batch, device), strict=True):
+                        files[space].put((number, rows) if many else rows, values)
+                    bar.update(len(batch))
+            for file in files.values():
+                file.close()
+
+
+@torch.inference_mode()
+def _forward(tower: ImageTower, images: np.ndarray, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+    pooled = tower.pooled(torch.from_numpy(images).to(device))
+    return pooled.cpu().numpy(), tower.joint(pooled).cpu().numpy()
+
+
+def extract_text(
+    folder: Path, clip: nn.Module, tokenizer: object, lift: Tensor | None, classes: list[str], prompt: str
+) -> None:
+    """Write text.safetensors: unit prototypes and the mean over ImageNet's names, in each space that has them.
+
+    The lift takes unit text of the joint space to the pooled image space (LIFT initialises its classifier this way).
+    """
+    named, imagenet = (
+        open_clip.build_zero_shot_classifier(clip, tokenizer, names, [prompt], num_classes_per_batch=100).T
+        for names in (classes, IMAGENET_CLASSNAMES)
+    )
+    spaces = {"joint": (named, imagenet)}
+    if lift is not None:
+        spaces["pooled"] = tuple(nn.functional.normalize(text @ lift, dim=-1) for text in (named, imagenet))
+    bias = clip.logit_bias if clip.logit_bias is not None else torch.zeros(())
+    tensors = {"logit_scale": clip.logit_scale.detach().exp(), "logit_bias": bias.detach()}
+    for space, (prototypes, others) in spaces.items():
+        tensors |= {f"{space}.prototypes": prototypes, f"{space}.mean": others.mean(0)}
+    write_tensors(folder / TEXT, {name: tensor.numpy() for name, tensor in tensors.items()})

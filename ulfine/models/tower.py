@@ -1,0 +1,86 @@
+"""An image tower up to the space in which classifiers work."""
+
+import torch
+import torch.nn.functional as F
+from open_clip.timm_model import TimmModel
+from open_clip.transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ulfine.params.backbone import Backbone
+
+
+class ImageTower(nn.Module):
+    """Pictures to features, deterministic: dropout is off and batch statistics stay frozen, in training too.
+
+    Its weights are frozen until somebody tunes them. That is more than thrift: torch multiplies by a matrix that needs
+    no gradient along another path, with other last bits; so frozen features and a tower with fresh adapters agree.
+
+    Args:
+        visual: open_clip's image tower; taken apart into what comes before and after its projection.
+        backbone: resolution, precision and feature space.
+        preprocess: open_clip's preprocess_cfg: mean, std and interpolation.
+    """
+
+    def __init__(self, visual: nn.Module, backbone: Backbone, preprocess: dict) -> None:
+        super().__init__()
+        self.projection = _detach_projection(visual)
+        if backbone.feature_space == "pooled" and not isinstance(self.projection, nn.Linear):
+            raise ValueError("feature_space = 'pooled': this tower has no linear projection (allowed: joint)")
+        self.visual = visual
+        self.backbone = backbone
+        self.interpolation = preprocess["interpolation"]
+        self.register_buffer("mean", torch.tensor(preprocess["mean"]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(preprocess["std"]).view(1, 3, 1, 1), persistent=False)
+        self.to(memory_format=torch.channels_last)
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "ImageTower":  # noqa: ARG002
+        """Stay in evaluation mode: step 0 then equals the frozen tower."""
+        return super().train(False)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """(B, side, side, 3) uint8 to normalised (B, 3, resolution, resolution) float32."""
+        x = images.permute(0, 3, 1, 2).float() / 255
+        size = self.backbone.resolution
+        if x.shape[-1] != size:
+            x = F.interpolate(x, size=(size, size), mode=self.interpolation, antialias=True).clamp(0, 1)
+        return ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """(B, side, side, 3) uint8 to (B, D) features before the projection."""
+        x = self.prepare(images)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.backbone.precision == "bf16"):
+            return self.visual(x).float()
+
+    def joint(self, pooled: Tensor) -> Tensor:
+        """(B, D) pooled features to (B, E) features in the space shared with text."""
+        return self.projection(pooled)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, side, side, 3) uint8 to features in `feature_space`."""
+        pooled = self.pooled(images)
+        return pooled if self.backbone.feature_space == "pooled" else self.joint(pooled)
+
+
+def linear_projection(visual: nn.Module) -> nn.Linear | None:
+    """The tower's last layer where it is one matrix without a bias, with weight (E, D); else None."""
+    if isinstance(visual, VisionTransformer) and visual.proj is not None:
+        width, embedding = visual.proj.shape
+        projection = nn.Linear(width, embedding, bias=False)
+        projection.weight = nn.Parameter(visual.proj.detach().T.contiguous())
+        return projection
+    if isinstance(visual, TimmModel):
+        layer = getattr(visual.head, "proj", None)
+        return layer if isinstance(layer, nn.Linear) and layer.bias is None else None
+    return None
+
+
+def _detach_projection(visual: nn.Module) -> nn.Module:
+    projection = linear_projection(visual)
+    if isinstance(visual, VisionTransformer):
+        visual.proj = None
+    elif isinstance(visual, TimmModel):
+        projection = projection or visual.head
+        visual.head = nn.Identity()
+    return projection if projection is not None else nn.Identity()

@@ -1,0 +1,1 @@
+"""Typed parameters: one file per section of params.yaml."""

@@ -1,0 +1,66 @@
+"""docs/parameters.md, made from the models: every key of params.yaml, what it allows, what it means."""
+
+from typing import Any
+
+from ulfine.params.root import Params
+
+HEADER = """# Parameters
+
+Every key of `params.yaml`. Made by `python -m ulfine parameters` from `ulfine/params/`, where each is described once.
+`<name>` stands for a name of your own: letters, digits, `-` and `_`. The `train` of a data set or a method may hold any
+keys of `train`; the method's come last.
+
+| key | allowed | meaning |
+|---|---|---|
+"""
+BOUNDS = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
+
+
+def reference() -> str:
+    """The page."""
+    schema = Params.model_json_schema()
+    rows = _rows("", schema, schema["$defs"])
+    return HEADER + "".join(f"| `{key}` | {allowed} | {meaning} |\n" for key, allowed, meaning in rows)
+
+
+def _rows(prefix: str, schema: dict[str, Any], definitions: dict) -> list[tuple[str, str, str]]:
+    rows = []
+    for name, field in schema["properties"].items():
+        key = f"{prefix}{name}"
+        rows.append((key, _escaped(_allowed(field, definitions)), _escaped(field.get("description", ""))))
+        if name == "train" and prefix:
+            continue  # described once, at the top level
+        for suffix, inner in _inner(field, definitions):
+            rows += _rows(f"{key}.{suffix}", inner, definitions)
+    return list(dict.fromkeys(rows))
+
+
+def _inner(field: dict[str, Any], definitions: dict) -> list[tuple[str, dict]]:
+    """The sections inside a field, each with what stands between its key and theirs."""
+    if "$ref" in field:
+        return [("", definitions[field["$ref"].rsplit("/", 1)[1]])]
+    for named in field.get("patternProperties", {}).values():
+        return [(f"<name>.{suffix}", inner) for suffix, inner in _inner(named, definitions)]
+    options = field.get("oneOf", field.get("anyOf", []))
+    return [found for option in options for found in _inner(option, definitions)]
+
+
+def _allowed(field: dict[str, Any], definitions: dict) -> str:
+    if "patternProperties" in field:
+        return "sections by name"
+    if _inner(field, definitions):
+        return "a section, or absent" if "default" in field else "a section"
+    options = field.get("anyOf")
+    if options:
+        return " or ".join(_allowed(option, definitions) for option in options if option.get("type") != "null")
+    if "enum" in field or "const" in field:
+        return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
+    if field["type"] == "array":
+        return f"a list of {_allowed(field['items'], definitions)}"
+    bounds = [f"{sign} {field[key]:g}" for key, sign in BOUNDS if key in field]
+    kind = {"string": "text", "boolean": "`true`, `false`"}.get(field["type"], field["type"])
+    return " ".join([kind, ", ".join(bounds)]).strip()
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")

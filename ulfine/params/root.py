@@ -1,0 +1,63 @@
+"""The whole of params.yaml, checked at once: every section, and every pair that the grid asks for."""
+
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from ulfine.params.augmentation import Augmentation
+from ulfine.params.backbone import Backbone
+from ulfine.params.base import Name, Section, read_yaml, validated
+from ulfine.params.dataset import Prompt, Resolution, Setting, Source
+from ulfine.params.grid import Grid
+from ulfine.params.method import Method
+from ulfine.params.runtime import Runtime
+from ulfine.params.train import Train, TrainOverrides
+
+
+class Dataset(Section):
+    """Pictures, the words for their classes, and the settings cut from them."""
+
+    source: Source = Field(description="where the pictures come from")
+    resolution: Resolution = Field(description="side in pixels at which pictures are kept; augmentation works at it")
+    prompt: Prompt = Field(description="sentence for the text tower, {} is the class name")
+    train: TrainOverrides = Field(description="what differs from `train` for this data set; {} for nothing")
+    settings: dict[Name, Setting] = Field(min_length=1, description="long-tailed splits by name")
+
+
+class Params(Section):
+    """Everything a user edits."""
+
+    study: Name = Field(description="folder under results/ for the tables of this grid")
+    grid: Grid = Field(description="what is run")
+    datasets: dict[Name, Dataset] = Field(description="catalogue of data sets")
+    backbones: dict[Name, Backbone] = Field(description="catalogue of towers")
+    methods: dict[Name, Method] = Field(description="catalogue of methods")
+    augmentation: Augmentation = Field(description="views of a picture")
+    train: Train = Field(description="what trained methods share")
+    runtime: Runtime = Field(description="where stages compute")
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Params":
+        for section, catalogue in (("dataset", self.datasets), ("backbone", self.backbones), ("method", self.methods)):
+            for name in getattr(self.grid, section):
+                _require(f"grid.{section}", name, catalogue, f"{section}s")
+        for dataset in self.grid.dataset:
+            for setting in self.grid.setting:
+                settings = self.datasets[dataset].settings
+                _require("grid.setting", setting, settings, f"datasets.{dataset}.settings")
+        return self
+
+
+def _require(key: str, name: str, catalogue: dict, place: str) -> None:
+    if name not in catalogue:
+        raise ValueError(f"{key} = {name!r} is not in {place} (allowed: {', '.join(catalogue)})")
+
+
+def load(path: Path) -> Params:
+    """The parameters in `path`.
+
+    Raises:
+        ValueError: one line with the key, the value and what is allowed.
+        FileNotFoundError: there is no such file.
+    """
+    return validated(Params, read_yaml(path), f"{path}: ")

@@ -1,0 +1,67 @@
+"""What dvc.yaml declares, for everyone else: Snakemake's rules and the stages read it here instead of repeating it.
+
+Paths are relative to the repository, where every command of the pipeline runs.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ulfine.files import digest, write_json
+from ulfine.params.base import read_yaml
+
+PARAMS = Path("params.yaml")
+PIPELINE = Path("dvc.yaml")
+RESOLVED = Path(".snakemake/params")
+
+
+@cache
+def _stages() -> dict[str, Any]:
+    return read_yaml(PIPELINE)["stages"]
+
+
+def code(stage: str) -> list[str]:
+    """The Python files that a stage depends on."""
+    return [path for path in _stages()[stage]["deps"] if path.endswith(".py")]
+
+
+def parameters(stage: str, cell: dict[str, str | int]) -> dict[str, Any]:
+    """The values of params.yaml that a stage is allowed to read for one cell, by dotted key.
+
+    Raises:
+        ValueError: params.yaml lacks a key.
+    """
+    values = read_yaml(PARAMS)
+    keys = (re.sub(r"\$\{item\.(\w+)\}", lambda m: str(cell[m[1]]), key) for key in _stages()[stage].get("params", []))
+    return {key: _value(values, key) for key in keys}
+
+
+def _value(values: dict, key: str) -> Any:
+    found = values
+    for part in key.split("."):
+        if not isinstance(found, dict) or part not in found:
+            allowed = ", ".join(map(str, found)) if isinstance(found, dict) else "none"
+            raise ValueError(f"{PARAMS}: {key}: no key {part!r} here (allowed: {allowed})")
+        found = found[part]
+    return found
+
+
+def resolved(stage: str, cell: dict[str, str | int]) -> Path:
+    """A file with these values, rewritten only when they change: what Snakemake watches instead of params.yaml.
+
+    Every stage that runs calls this too, so that the file is right, and older than the outputs, after a run by DVC.
+    Snakemake itself compares parameters only for outputs that it made (docs/engines.md).
+    """
+    values = parameters(stage, cell)
+    names = [f"seed{value}" if key == "seed" else str(value) for key, value in cell.items()]
+    path = RESOLVED.joinpath(stage, *names[:-1], f"{names[-1] if names else stage}.json")
+    content = {"digest": digest(values), "values": values}
+    if not path.exists() or read_yaml(path)["digest"] != content["digest"]:
+        write_json(path, content)
+    return path
+
+
+def lineage(cell: dict[str, str | int]) -> str:
+    """The digest of every parameter that a run stands on, from the pictures to the training."""
+    return digest({stage: parameters(stage, cell) for stage in ("data", "backbone", "split", "features", "train")})

@@ -1,0 +1,153 @@
+"""The batches of a run: each a pure function of the seed and the step, so that a resumed run sees the same ones."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ulfine.data.augmentation import key, strong_views, weak_views
+from ulfine.data.features import Features
+from ulfine.data.store import Store
+from ulfine.params.augmentation import Augmentation
+from ulfine.params.train import Train
+
+PREDICT_BATCH = 64
+LABELED, UNLABELED = 0, 1  # streams of random numbers
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step. Views are (B, side, side, 3) uint8 pictures, or (B, D) features where they are cached."""
+
+    labeled: Tensor  # weak views of B labeled pictures
+    labels: Tensor  # (B,)
+    weak: Tensor  # weak views of U unlabeled pictures
+    strong: Tensor  # strong views of the same
+    truth: Tensor  # (U,) their true labels, -1 where unknown; for the log alone
+
+
+class Views(Protocol):
+    """Where views of training pictures (by index), and plain pictures of either part, come from."""
+
+    device: torch.device
+
+    def weak(self, indices: np.ndarray, seed: int) -> Tensor:
+        """Weak views."""
+
+    def strong(self, indices: np.ndarray, seed: int) -> Tensor:
+        """Strong views."""
+
+    def plain(self, part: str, indices: np.ndarray) -> Tensor:
+        """Pictures of part train or test as they are."""
+
+
+@dataclass(frozen=True)
+class CachedViews:
+    """Frozen features; each draw takes one of the cached views."""
+
+    features: Features
+    space: str
+    device: torch.device
+
+    def weak(self, indices: np.ndarray, seed: int) -> Tensor:
+        """(B, D), one of the weak views of each."""
+        return self._drawn("weak", indices, seed)
+
+    def strong(self, indices: np.ndarray, seed: int) -> Tensor:
+        """(B, D), one of the strong views of each."""
+        return self._drawn("strong", indices, seed)
+
+    def plain(self, part: str, indices: np.ndarray) -> Tensor:
+        """(B, D)."""
+        view = self.features.view("test" if part == "test" else "plain", self.space)
+        return torch.from_numpy(view[indices]).to(self.device)
+
+    def _drawn(self, view: str, indices: np.ndarray, seed: int) -> Tensor:
+        views = self.features.view(view, self.space)
+        number = np.random.default_rng(seed).integers(len(views), size=len(indices))
+        return torch.from_numpy(views[number, indices]).to(self.device)
+
+
+@dataclass(frozen=True)
+class PictureViews:
+    """Pictures, augmented as they are asked for."""
+
+    store: Store
+    augmentation: Augmentation
+    device: torch.device
+
+    def weak(self, indices: np.ndarray, seed: int) -> Tensor:
+        """(B, side, side, 3) uint8."""
+        images = self.store.images["train"][indices]
+        return torch.from_numpy(weak_views(images, self.augmentation.weak, seed)).to(self.device)
+
+    def strong(self, indices: np.ndarray, seed: int) -> Tensor:
+        """(B, side, side, 3) uint8."""
+        images = self.store.images["train"][indices]
+        return torch.from_numpy(strong_views(images, self.augmentation, seed)).to(self.device)
+
+    def plain(self, part: str, indices: np.ndarray) -> Tensor:
+        """(B, side, side, 3) uint8."""
+        return torch.from_numpy(self.store.images[part][indices]).to(self.device)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Labeled and unlabeled batches of one split.
+
+    Args:
+        views: where the views come from.
+        labels: (N,) labels of all training pictures.
+        indices: those of the labeled and of the unlabeled ones.
+        train: batch sizes.
+        seed: of the run.
+    """
+
+    views: Views
+    labels: np.ndarray
+    indices: dict[str, np.ndarray]
+    train: Train
+    seed: int
+
+    @property
+    def images_per_step(self) -> int:
+        """Views that one step passes through the encoder."""
+        return self.train.batch_size * (1 + 2 * self.train.unlabeled_ratio)
+
+    def at(self, step: int) -> Batch:
+        """The batch of one step."""
+        size = self.train.batch_size
+        labeled = self._drawn("labeled", LABELED, size, step)
+        unlabeled = self._drawn("unlabeled", UNLABELED, size * self.train.unlabeled_ratio, step)
+        draw = [key(self.seed, step, stream) for stream in range(3)]
+        return Batch(
+            self.views.weak(labeled, draw[0]),
+            torch.from_numpy(self.labels[labeled]).to(self.views.device),
+            self.views.weak(unlabeled, draw[1]),
+            self.views.strong(unlabeled, draw[2]),
+            torch.from_numpy(self.labels[unlabeled]).to(self.views.device),
+        )
+
+    def _drawn(self, name: str, stream: int, size: int, step: int) -> np.ndarray:
+        return self.indices[name][shuffled(len(self.indices[name]), size, step, key(self.seed, stream))]
+
+
+def shuffled(count: int, size: int, step: int, seed: int) -> np.ndarray:
+    """Positions of batch `step` in an endless row of passes over `count` items, each pass in an order of its own."""
+    passes, places = np.divmod(np.arange(step * size, (step + 1) * size), count)
+    return np.array([_order(count, seed, int(number))[place] for number, place in zip(passes, places, strict=True)])
+
+
+@lru_cache(maxsize=8)
+def _order(count: int, seed: int, number: int) -> np.ndarray:
+    return np.random.default_rng([seed, number]).permutation(count)
+
+
+def plain_batches(views: Views, part: str, indices: np.ndarray) -> Iterator[Tensor]:
+    """All of `indices`, in order, for prediction."""
+    for start in range(0, len(indices), PREDICT_BATCH):
+        yield views.plain(part, indices[start : start + PREDICT_BATCH])

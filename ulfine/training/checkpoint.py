@@ -1,0 +1,48 @@
+"""Checkpoints: where a killed run goes on.
+
+They lie outside the outputs that DVC and Snakemake know, since both delete outputs before they start a stage. The name
+of one is a digest of everything that the run depends on, so that nothing else ever picks it up.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ulfine.files import new_file
+
+SECONDS = 30  # between two writes; not a parameter, since it cannot change a result
+
+
+class Checkpoint:
+    """One file, rewritten as a whole now and then, deleted when the run is done."""
+
+    def __init__(self, path: Path, device: torch.device) -> None:
+        self.path = path
+        self.device = device
+        self._last = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """The last state, or None when there is nothing to resume; a file that cannot be read is as good as none."""
+        if not self.path.exists():
+            return None
+        try:
+            return torch.load(self.path, map_location=self.device, weights_only=True)
+        except (RuntimeError, EOFError, ValueError) as error:
+            print(f"{self.path}: not usable ({str(error).splitlines()[0]}), starting over")
+            return None
+
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        return time.monotonic() - self._last >= SECONDS
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the file."""
+        with new_file(self.path) as part:
+            torch.save(state, part)
+        self._last = time.monotonic()
+
+    def remove(self) -> None:
+        """Forget the run."""
+        self.path.unlink(missing_ok=True)

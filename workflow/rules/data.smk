@@ -1,0 +1,69 @@
+"""From sources to what a training reads.
+
+needs   params.yaml, and the sources that it names
+makes   artifacts/params.ok, artifacts/data/, artifacts/backbones/, artifacts/splits/, artifacts/features/
+
+Parameters are checked whenever Snakemake reads its rules, so `check` runs once and all that touches it is `ancient`: were
+it to run again, Snakemake would hold back whatever else is missing until the next call (9.27, dag.update_needrun).
+"""
+
+
+rule check:
+    """Refuse wrong parameters before any work."""
+    input:
+        params=ancient("params.yaml"),
+        code=ancient(code("check")),
+    output:
+        "artifacts/params.ok",
+    shell:
+        "python stages/check.py"
+
+
+rule data:
+    """Turn a source of pictures into an array store."""
+    input:
+        checked=ancient("artifacts/params.ok"),
+        code=code("data"),
+        params=parameters("data"),
+    output:
+        directory("artifacts/data/{dataset}"),
+    shell:
+        "python stages/data.py --dataset {wildcards.dataset}"
+
+
+rule backbone:
+    """Fetch a backbone once; later stages need no network."""
+    input:
+        checked=ancient("artifacts/params.ok"),
+        code=code("backbone"),
+        params=parameters("backbone"),
+    output:
+        directory("artifacts/backbones/{backbone}"),
+    shell:
+        "python stages/backbone.py --backbone {wildcards.backbone}"
+
+
+rule split:
+    """Draw labeled, unlabeled and validation pictures by the long-tailed protocol."""
+    input:
+        data="artifacts/data/{dataset}",
+        code=code("split"),
+        params=parameters("split"),
+    output:
+        "artifacts/splits/{dataset}/{setting}/seed{seed}.json",
+    shell:
+        "python stages/split.py --dataset {wildcards.dataset} --setting {wildcards.setting} --seed {wildcards.seed}"
+
+
+rule features:
+    """Pass every picture and every class name through the frozen towers."""
+    input:
+        data="artifacts/data/{dataset}",
+        backbone="artifacts/backbones/{backbone}",
+        code=code("features"),
+        params=parameters("features"),
+    output:
+        directory("artifacts/features/{dataset}/{backbone}"),
+    threads: THREADS
+    shell:
+        "python stages/features.py --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
