@@ -28,6 +28,6 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
-# Results of this machine and what Snakemake remembers; DVC's cache in .dvc/cache and .venv stay.
+# What stages made, downloads among it, and what Snakemake remembers; results/, DVC's cache and .venv stay.
 clean:
 	rm -rf artifacts .snakemake .pytest_cache .ruff_cache

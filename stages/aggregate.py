@@ -24,10 +24,11 @@ def main() -> None:
     runs = runs_table([each.names | read_json(each.metrics) for each in cells])
     costs = cost_table([each.names | read_json(each.record) for each in cells])
     summary = summary_table(runs)
+    text = markdown(summary, at.params.study)
     folder = Path("results", at.params.study)
     for name, table in (("runs", runs), ("summary", summary), ("cost", costs)):
         write_table(folder / f"{name}.csv", table)
-    write_text(folder / "summary.md", markdown(summary, at.params.study))
+    write_text(folder / "summary.md", text)
 
 
 def write_table(target: Path, table: pd.DataFrame) -> None:

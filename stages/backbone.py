@@ -10,18 +10,15 @@ from ulfine.cell import cell
 from ulfine.files import new_folder
 from ulfine.models import embedded
 from ulfine.models.backbone import fetch, save
+from ulfine.training.device import prepare
 
 
 @stage
 def main(backbone: str) -> None:
     at = cell("backbone", backbone=backbone)
+    prepare(at.params.runtime)
     spec = at.params.backbone
-    if spec.pretrained == "embedded":
-        if spec.model != embedded.NAME:
-            raise ValueError(f"backbones.{backbone}.model = {spec.model!r}: pretrained embedded is for {embedded.NAME}")
-        towers = embedded.assemble()
-    else:
-        towers = fetch(spec.model, spec.pretrained)
+    towers = embedded.assemble() if spec.pretrained == "embedded" else fetch(spec.model, spec.pretrained)
     with new_folder(at.backbone) as folder:
         save(folder, towers, f"{spec.model}/{spec.pretrained}")
 

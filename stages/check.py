@@ -6,17 +6,14 @@ writes  artifacts/params.ok, always with the same content, so that right paramet
 
 from ulfine.stage import stage
 
-from pathlib import Path
-
-from ulfine.check import checked
-from ulfine.files import write_text
+from ulfine.check import checked, write_ok
 from ulfine.pipeline import PARAMS
 
 
 @stage
 def main() -> None:
     checked(PARAMS)
-    write_text(Path("artifacts/params.ok"), "ok\n")
+    write_ok()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from ulfine.stage import stage
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from ulfine.arrays import write_tensors
@@ -19,7 +18,7 @@ from ulfine.cell import Cell, cell
 from ulfine.data.features import META, Features
 from ulfine.data.store import open_store
 from ulfine.files import digest, new_folder, read_json, sha256, write_csv, write_json
-from ulfine.pipeline import code, lineage
+from ulfine.pipeline import code
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.device import prepare
 from ulfine.training.record import make_record
@@ -33,14 +32,8 @@ if TYPE_CHECKING:
 def main(dataset: str, setting: str, backbone: str, method: str, seed: int) -> None:
     at = cell("train", dataset=dataset, setting=setting, backbone=backbone, method=method, seed=seed)
     device = prepare(at.params.runtime)
-    split = read_json(at.split)
-    inputs = Inputs(
-        open_store(at.data),
-        Features(at.features),
-        at.params.backbone.feature_space,
-        {name: np.array(indices) for name, indices in split["indices"].items()},
-        split["counts"]["labeled"],
-    )
+    space = at.params.backbone.feature_space
+    inputs = Inputs(open_store(at.data), Features(at.features), space, read_json(at.split))
     checkpoint = Checkpoint(Path("artifacts/checkpoints") / f"{checkpoint_key(at)}.pt", device)
     if at.params.method.tune == "none":
         result = zero_shot(inputs)
@@ -55,7 +48,7 @@ def main(dataset: str, setting: str, backbone: str, method: str, seed: int) -> N
             device=device,
             checkpoint=checkpoint,
         )
-    write_run(at, result)
+    write_run(at, inputs.split, result)
     write_json(at.record, make_record(device, result.cost))
     checkpoint.remove()
 
@@ -71,18 +64,26 @@ def checkpoint_key(at: Cell) -> str:
     """A digest of all that the run depends on: parameters, split, features (hence pictures and towers), and code."""
     sources = {path: sha256(Path(path)) for path in code("train")}
     inputs = [sha256(at.split), sha256(at.features / META), str(torch.__version__)]
-    return digest([lineage(at.names), at.names, inputs, sources])
+    return digest([at.params.values, at.names, inputs, sources])
 
 
-def write_run(at: Cell, result: Result) -> None:
+def params_digest(at: Cell, split: dict) -> str:
+    """What all seeds of a cell share: parameters of the training, counts of the split, pictures and towers."""
+    counts = {name: sorted(numbers) for name, numbers in split["counts"].items()}
+    return digest([at.params.values, counts, read_json(at.features / META)])
+
+
+def write_run(at: Cell, split: dict, result: Result) -> None:
     """Write everything that is deterministic."""
     with new_folder(at.run) as folder:
         write_tensors(folder / "logits.safetensors", result.logits)
         write_tensors(folder / "weights.safetensors", result.weights)
         for name, rows in (("history", result.history), ("pseudo_labels", result.class_history)):
-            write_csv(folder / f"{name}.csv", rows)
+            if rows:  # zero-shot has none
+                write_csv(folder / f"{name}.csv", rows)
         stand_in = at.params.backbone.pretrained == "embedded"
-        write_json(folder / "run.json", result.summary | {"params_digest": lineage(at.names), "stand_in": stand_in})
+        origin = {"params_digest": params_digest(at, split), "stand_in": stand_in}
+        write_json(folder / "run.json", result.summary | origin)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,9 @@ from dvc.repo import Repo
 from tests import project
 from tests.project import ROOT, run, succeeded
 from ulfine.params.base import read_yaml
-
-pytestmark = pytest.mark.xdist_group("engines")
+from ulfine.study import studies
 
 PARAMETER_FILES = ".snakemake/params/"
-STUDIES = sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))
 DETERMINISTIC = (
     "artifacts/runs",
     "artifacts/splits",
@@ -67,7 +65,7 @@ def clone(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("study", studies(ROOT / "studies"))
 def test_both_engines_have_the_same_graph(clone, study):
     succeeded(run(clone, "python", "-m", "ulfine", "study", study))
     dvc, snakemake = dvc_graph(clone), snakemake_graph(clone)
@@ -135,12 +133,12 @@ def outputs(folder: Path) -> dict[str, bytes]:
     }
 
 
-def rerun(folder: Path, engine: str) -> set[str]:
-    """Run again; the stages that ran, as stage@cell."""
+def rerun(folder: Path, engine: str, *, dry: bool = False) -> set[str]:
+    """Run again, or say what would run; the stages as stage@cell."""
     if engine == "dvc":
-        text = succeeded(run(folder, "dvc", "repro")).stdout
+        text = succeeded(run(folder, "dvc", "repro", *(["--dry"] if dry else []))).stdout
         return set(re.findall(r"Running stage '(\S+)'", text))
-    done = succeeded(run(folder, "snakemake", "--cores", "2"))
+    done = succeeded(run(folder, "snakemake", "--cores", "2", *(["--dry-run"] if dry else [])))
     jobs = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)", done.stdout + done.stderr, re.MULTILINE)
     return {named(rule, re.search(r"wildcards: (.*)", body)) for rule, body in jobs} - {"all"}
 
@@ -167,8 +165,31 @@ def test_both_engines_give_the_same_bytes(by_dvc, by_snakemake):
 def test_nothing_is_done_twice_whoever_did_it_first(by_dvc, by_snakemake, engine, tmp_path):
     mine = copied(by_dvc if engine == "dvc" else by_snakemake, tmp_path / "mine")
     assert rerun(mine, engine) == set()
-    if engine == "snakemake":  # DVC knows outputs by hash and has none recorded yet; Snakemake goes by time
-        assert rerun(copied(by_dvc, tmp_path / "other"), engine) == set()
+    other = copied(by_snakemake if engine == "dvc" else by_dvc, tmp_path / "other")
+    if engine == "dvc":  # it knows outputs by hash and has to be told of these
+        succeeded(run(other, "dvc", "commit", "--force"))
+    assert rerun(other, engine) == set()
+
+
+def test_snakemake_adopts_what_dvc_restored(by_dvc, tmp_path):
+    folder = copied(by_dvc, tmp_path)
+    for made in ("artifacts", ".snakemake"):
+        shutil.rmtree(folder / made)
+    succeeded(run(folder, "dvc", "checkout"))
+    assert rerun(folder, "snakemake", dry=True)  # it goes by time, and all times are new
+    succeeded(run(folder, "snakemake", "--touch", "--cores", "2"))
+    assert rerun(folder, "snakemake", dry=True) == set()
+
+
+@pytest.mark.parametrize("engine", ["dvc", "snakemake"])
+def test_a_cell_more_runs_what_it_needs_alone(by_dvc, by_snakemake, params, engine, tmp_path):
+    folder = copied(by_dvc if engine == "dvc" else by_snakemake, tmp_path)
+    if engine == "snakemake":
+        (folder / "artifacts/params.ok").unlink()  # as DVC leaves it when a check fails
+    params["grid"]["seed"] = [0, 1, 2]
+    project.write_params(folder, params)
+    new = {name for stage in ("train", "evaluate") for m in ("zero_shot", "lp") for name in cells(stage, m, [2])}
+    assert rerun(folder, engine, dry=True) - {"check"} == new | {"split@shapes-tail-2", "aggregate"}
 
 
 @pytest.mark.parametrize("engine", ["dvc", "snakemake"])
@@ -197,13 +218,14 @@ def test_a_dropped_seed_disappears_from_the_tables(by_dvc, by_snakemake, params,
     assert (folder / "results/cells/shapes/tail/tiny/lp/seed0/metrics.json").exists()  # left over, and ignored
 
 
-def test_order_comments_and_2_against_2_0_rerun_nothing(by_snakemake, params, tmp_path):
-    folder = copied(by_snakemake, tmp_path)
+@pytest.mark.parametrize("engine", ["dvc", "snakemake"])
+def test_order_comments_and_2_against_2_0_rerun_nothing(by_dvc, by_snakemake, params, engine, tmp_path):
+    folder = copied(by_dvc if engine == "dvc" else by_snakemake, tmp_path)
     params["train"] = dict(reversed(params["train"].items())) | {"scale": 25.0}
     project.write_params(folder, params)
     text = (folder / "params.yaml").read_text()
     (folder / "params.yaml").write_text("# a comment\n" + text)
-    assert rerun(folder, "snakemake") == set()
+    assert rerun(folder, engine) - {"check"} == set()
 
 
 @pytest.mark.parametrize("engine", [("dvc", "repro"), ("snakemake", "--cores", "2")])

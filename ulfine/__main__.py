@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ulfine.errors import explained
 from ulfine.files import write_text
-from ulfine.params.base import read_yaml
+from ulfine.params.base import parsed, read_yaml, validated
 from ulfine.params.reference import reference
-from ulfine.params.root import load
+from ulfine.params.root import Params
 from ulfine.pipeline import PARAMS
 from ulfine.study import studies, with_study
 
@@ -39,14 +39,10 @@ def main() -> None:
 
 def choose_study(name: str) -> None:
     """Rewrite params.yaml, unless the result would be refused."""
-    before = PARAMS.read_text(encoding="utf-8")
-    trial = PARAMS.with_name(f".{PARAMS.name}.trial")
-    try:
-        write_text(trial, with_study(before, (STUDIES / f"{name}.yaml").read_text(encoding="utf-8")))
-        load(trial)
-        trial.replace(PARAMS)
-    finally:
-        trial.unlink(missing_ok=True)
+    study = STUDIES / f"{name}.yaml"
+    text = with_study(PARAMS.read_text(encoding="utf-8"), study.read_text(encoding="utf-8"))
+    validated(Params, parsed(text, f"{PARAMS} with {study}"), f"{PARAMS} with {study}: ")
+    write_text(PARAMS, text)
     print(f"{PARAMS}: study {name}")
 
 

@@ -148,13 +148,10 @@ class CellParams:
     @property
     def train(self) -> "Train":
         """`train`, with what the data set and then the method override."""
-        from ulfine.params.train import Train, TrainOverrides
+        from ulfine.params.train import Train, TrainOverrides, merged
 
-        overrides = [self._section(TrainOverrides, "datasets.{dataset}.train"), self.method.train or TrainOverrides()]
-        values = dict(self._raw("train"))
-        for section in overrides:
-            values |= section.model_dump(exclude_none=True)
-        return validated(Train, values, f"{PARAMS}: train: ")
+        of_dataset = self._section(TrainOverrides, "datasets.{dataset}.train")
+        return validated(Train, merged(self._raw("train"), of_dataset, self.method.train), f"{PARAMS}: train: ")
 
     @property
     def runtime(self) -> "Runtime":

@@ -4,7 +4,10 @@ from pathlib import Path
 
 from ulfine.data.sources import class_counts
 from ulfine.data.splits import require_enough, wanted_counts
+from ulfine.files import write_text
 from ulfine.params.root import Params, load
+
+OK = Path("artifacts/params.ok")
 
 
 def checked(path: Path) -> Params:
@@ -17,6 +20,8 @@ def checked(path: Path) -> Params:
     params = load(path)
     for dataset in params.grid.dataset:
         available = class_counts(params.datasets[dataset].source)
+        if len(available) < 2:
+            raise ValueError(f"{path}: datasets.{dataset}.source: has {len(available)} class, at least 2 are needed")
         for setting in params.grid.setting:
             for seed in params.grid.seed:
                 wanted = wanted_counts(params.datasets[dataset].settings[setting], len(available), seed)
@@ -25,3 +30,8 @@ def checked(path: Path) -> Params:
                 except ValueError as error:
                     raise ValueError(f"{path}: datasets.{dataset}.settings.{setting}: {error}") from None
     return params
+
+
+def write_ok() -> None:
+    """Record that the parameters are right; always with the same content, so that it reruns nothing."""
+    write_text(OK, "ok\n")

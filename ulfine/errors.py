@@ -3,6 +3,6 @@
 
 def explained(error: ValueError | OSError) -> str:
     """The error on one line, the file first where one is to blame."""
-    if isinstance(error, OSError) and error.filename is not None:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())

@@ -14,40 +14,42 @@ from typing import Any
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """A folder to fill; it becomes `target` when the block ends and vanishes when the block raises."""
-    part = _part(target)
-    shutil.rmtree(part, ignore_errors=True)  # left by a run that was killed
+    part, old = _beside(target, "part"), _beside(target, "old")
+    for left in (part, old):  # by a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
     part.mkdir(parents=True)
     try:
         yield part
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(old)  # a kill while it is deleted must not leave half of it under its name
         part.rename(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
 def new_file(target: Path) -> Iterator[Path]:
     """A file to write; it becomes `target` when the block ends and vanishes when the block raises."""
-    part = _part(target)
+    part = _beside(target, "part")
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())  # or a power cut leaves an empty file under the right name
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _part(target: Path) -> Path:
-    return target.with_name(f".{target.name}.part")
+def _beside(target: Path, suffix: str) -> Path:
+    return target.with_name(f".{target.name}.{suffix}")
 
 
 def write_text(target: Path, text: str) -> None:
     """Write `text` as UTF-8."""
     with new_file(target) as part, part.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def write_json(target: Path, values: Any) -> None:
@@ -60,9 +62,9 @@ def write_json(target: Path, values: Any) -> None:
 
 
 def write_csv(target: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows that share the keys of the first; None is an empty field."""
+    """Write rows, at least one, that share the keys of the first; None is an empty field."""
     with new_file(target) as part, part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -60,8 +60,3 @@ def resolved(stage: str, cell: dict[str, str | int]) -> Path:
     if not path.exists() or read_yaml(path)["digest"] != content["digest"]:
         write_json(path, content)
     return path
-
-
-def lineage(cell: dict[str, str | int]) -> str:
-    """The digest of every parameter that a run stands on, from the pictures to the training."""
-    return digest({stage: parameters(stage, cell) for stage in ("data", "backbone", "split", "features", "train")})

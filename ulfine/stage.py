@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ulfine.errors import explained
 from ulfine.params.base import read_yaml
-from ulfine.pipeline import PARAMS, resolved
+from ulfine.pipeline import PARAMS, parameters, resolved
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -47,8 +47,13 @@ def stage(main: Callable[..., None]) -> Callable[[], None]:
         started = time.perf_counter()
         label = " ".join([name, *(f"{value}" for value in cell.values())])
         try:
-            resolved(name, cell)
+            _require_own_package()
+            before = parameters(name, cell)
+            if before:
+                resolved(name, cell)
             main(**cell)
+            if parameters(name, cell) != before:  # the engines would record the new values with the old results
+                raise ValueError(f"{PARAMS}: changed while this ran; run again")
         except (ValueError, OSError) as error:
             if os.environ.get("ULFINE_TRACEBACK"):
                 raise
@@ -56,3 +61,10 @@ def stage(main: Callable[..., None]) -> Callable[[], None]:
         print(f"{label}: done in {time.perf_counter() - started:.1f} s")
 
     return run
+
+
+def _require_own_package() -> None:
+    """Refuse to run the scripts of this clone on the package of another one."""
+    package = Path(__file__).resolve().parent
+    if package.parent != Path.cwd().resolve():
+        raise ValueError(f"ulfine is imported from {package}, not from here; install this clone: pip install -e .")

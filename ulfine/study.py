@@ -12,19 +12,23 @@ def with_study(params: str, study: str) -> str:
     Raises:
         ValueError: the study file holds anything but these two keys.
     """
-    replacement = _blocks(study)
+    replacement = {block[1]: block[0] for block in _blocks(_ended(study))}
     if sorted(replacement) != sorted(KEYS):
         raise ValueError(f"a study holds the keys {' and '.join(KEYS)}, found {', '.join(replacement) or 'none'}")
-    text = params
-    for key, block in _blocks(params).items():
-        if key in KEYS:
-            text = text.replace(block, replacement[key], 1)
+    text = _ended(params)
+    for block in reversed(_blocks(text)):
+        if block[1] in KEYS:
+            text = text[: block.start()] + replacement[block[1]] + text[block.end() :]
     return text
 
 
-def _blocks(text: str) -> dict[str, str]:
-    """Top-level key to its lines; what stands before the next key at the left margin belongs to that one."""
-    return {match[1]: match[0] for match in re.finditer(r"^(\w+):.*\n(?:[ \t]+.*\n)*", text, re.MULTILINE)}
+def _blocks(text: str) -> list[re.Match[str]]:
+    """Each top-level key with its lines; blank lines and comments after the last of them belong to what follows."""
+    return list(re.finditer(r"^(\w+):.*\n(?:(?:[ \t]*(?:#.*)?\n)*[ \t]+[^\s#].*\n)*", text, re.MULTILINE))
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith("\n") else f"{text}\n"
 
 
 def studies(folder: Path) -> list[str]:

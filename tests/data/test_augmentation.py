@@ -59,3 +59,4 @@ def test_every_picture_of_a_batch_has_a_draw_of_its_own():
 def test_keys_tell_seed_step_and_stream_apart():
     assert len({key(a, b, c) for a in range(5) for b in range(5) for c in range(3)}) == 75
     assert key(1, 2) == key(1, 2) != key(2, 1)
+    assert len({key(1), key(1, 0), key(1, 0, 0), key(0, 1)}) == 4  # SeedSequence alone pads with zeros

@@ -1,5 +1,6 @@
 import hashlib
 import pickle
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def test_a_spoilt_folder_is_refused_by_name(tmp_path, spoil, message):
         list(load(folder_source(tmp_path / "p"), 16).parts["train"].pictures)
 
 
-def archive(path, **changes) -> ArraySource:
+def archive(path, without: str = "", **changes) -> ArraySource:
     arrays = {
         "train_images": np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8),
         "train_labels": np.array([0, 0, 1, 1], np.uint8),
@@ -61,6 +62,7 @@ def archive(path, **changes) -> ArraySource:
         "test_labels": np.array([0, 1], np.uint8),
         "classes": np.array(["shoe", "bag"]),
     }
+    arrays.pop(without, None)
     np.savez_compressed(path, **arrays)
     return ArraySource(**({"kind": "npz", "path": str(path), "sha256": sha256(path), "licence": "none"} | changes))
 
@@ -83,6 +85,34 @@ def test_a_changed_archive_is_refused(tmp_path):
     source = archive(tmp_path / "a.npz", sha256="0" * 64)
     with pytest.raises(ValueError, match=r"a\.npz: sha256 is [0-9a-f]{64}, params\.yaml expects 0{64}"):
         load(source, 8)
+
+
+def test_an_archive_that_lacks_an_array_is_refused(tmp_path):
+    source = archive(tmp_path / "a.npz", without="train_labels")
+    with pytest.raises(ValueError, match=r"a\.npz: has no array train_labels \(needed: classes, train_images, "):
+        class_counts(source)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 cut"])
+def test_what_is_no_archive_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "a.npz"
+    path.write_bytes(content)
+    source = ArraySource(kind="npz", path=str(path), sha256=sha256(path), licence="none")
+    with pytest.raises(ValueError, match=r"a\.npz: not a \.npz file"):
+        load(source, 8)
+
+
+@pytest.mark.parametrize("error", [URLError("no network"), RuntimeError("File not found or corrupted.")])
+def test_a_download_that_fails_says_what_to_place_where(tmp_path, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "download", fail)
+    source = TorchvisionSource(kind="torchvision", name="CIFAR10", path=str(tmp_path), licence="unknown")
+    with pytest.raises(
+        ValueError, match=rf"{tmp_path}: CIFAR10 cannot be downloaded, or is damaged.*place its archive"
+    ):
+        load(source, 32)
 
 
 def test_torchvision_sources_are_read_from_their_true_format(tmp_path, monkeypatch):

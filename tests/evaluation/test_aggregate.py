@@ -12,16 +12,10 @@ def cell(method: str, seed: int, accuracy: float, params: int = 10, **changes) -
 
 def test_a_row_for_each_cell_in_the_columns_of_the_design():
     runs = runs_table([cell("lp", 0, 0.6), cell("lp", 1, 0.8)])
-    assert list(runs.columns[:8]) == [
-        "dataset",
-        "setting",
-        "backbone",
-        "method",
-        "seed",
-        "accuracy",
-        "acc_head",
-        "acc_medium",
-    ]
+    expected = """dataset setting backbone method seed
+        accuracy acc_head acc_medium acc_tail acc_linear acc_text acc_fused micro_accuracy gmean ece
+        pl_accuracy pl_coverage pl_tail_recall pl_wrong_confidence trainable_params params_digest stand_in"""
+    assert list(runs.columns) == expected.split()
     assert runs["accuracy"].tolist() == [0.6, 0.8]
 
 
@@ -37,6 +31,13 @@ def test_mean_deviation_and_number_of_seeds():
 def test_a_method_without_randomness_has_one_run_and_no_deviation():
     summary = summary_table(runs_table([cell("zero_shot", 0, 0.6, params=0), cell("zero_shot", 1, 0.6, params=0)]))
     assert summary["n"].tolist() == [1]
+    assert pd.isna(summary["accuracy_sd"][0])
+
+
+def test_scores_of_class_groups_still_differ_with_what_is_tail():
+    seeds = [cell("zero_shot", seed, 0.6, params=0, acc_tail=seed / 10) for seed in (0, 2)]
+    summary = summary_table(runs_table(seeds))
+    assert summary["acc_tail_sd"][0] == pytest.approx(0.02**0.5)
     assert pd.isna(summary["accuracy_sd"][0])
 
 

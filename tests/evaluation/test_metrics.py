@@ -64,6 +64,13 @@ def test_calibration_error_by_hand():
     assert calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0
 
 
+def test_calibration_has_15_bins():
+    # 0.61 and 0.66 share the bin from 9/15 to 10/15; of 10 or of 20 bins they would not, of 5 so would 0.75
+    probabilities = np.array([[0.61, 0.39], [0.66, 0.34], [0.75, 0.25]])
+    found = calibration_error(probabilities, np.array([0, 1, 0]))
+    assert found == pytest.approx((abs(1 - 0.61 - 0.66) + 0.25) / 3)
+
+
 def test_pseudo_labels_by_hand():
     found = pseudo_label_scores(
         logits([0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.1, 0.9]),

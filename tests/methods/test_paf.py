@@ -27,6 +27,12 @@ def test_mixing_by_hand():
     assert found.tolist()[0] == pytest.approx([3 / 10**0.5, 1 / 10**0.5])
 
 
+def test_a_learned_prototype_that_grew_moves_as_far_as_one_of_unit_length():
+    grown, visual = torch.tensor([[7.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    found = mixed(grown, visual, torch.tensor([0.25]))
+    assert found.tolist()[0] == pytest.approx([3 / 10**0.5, 1 / 10**0.5])
+
+
 def test_visual_prototypes_start_at_the_first_mean_and_then_average():
     visual, seen = torch.zeros(3, 2), torch.zeros(3, dtype=torch.bool)
     first = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
@@ -47,14 +53,21 @@ def observed(fitting: PrototypeFitting) -> PrototypeFitting:
     return fitting
 
 
-def test_the_prior_follows_the_predictions():
-    assert observed(PrototypeFitting(TEXT, options())).prior.tolist() == pytest.approx([5 / 12, 5 / 12, 1 / 6])
+def test_the_prior_is_that_of_the_predictions_from_the_first_step():
+    fitting = PrototypeFitting(TEXT, options(prior_decay=0.99))
+    fitting.observe(TEXT, torch.arange(3), torch.tensor([[0.6, 0.3, 0.1]]))
+    assert mixing_weights(fitting.prior, 1).tolist() == pytest.approx([1, 1 / 2, 1 / 6])  # nothing pulls it to uniform
+    fitting.observe(TEXT, torch.arange(3), torch.tensor([[0.0, 0.5, 0.5]]))
+    shares = (fitting.prior / fitting.prior.sum()).tolist()
+    assert shares == pytest.approx([0.6 * 0.99 / 1.99, (0.3 * 0.99 + 0.5) / 1.99, (0.1 * 0.99 + 0.5) / 1.99])
 
 
-def test_a_class_that_no_batch_has_shown_stays_as_it_was():
-    fitting = observed(PrototypeFitting(TEXT, options()))
-    found = fitting.fit(TEXT)
-    assert found[2].tolist() == TEXT[2].tolist()
+@pytest.mark.parametrize("anchor", ["running", "initial"])
+def test_a_class_that_no_batch_has_shown_stays_as_it_was(anchor):
+    fitting = observed(PrototypeFitting(TEXT, options(anchor=anchor)))
+    prototypes = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.6, 0.0, 0.8]])  # the third has been learning
+    found = fitting.fit(prototypes)
+    assert found[2].tolist() == prototypes[2].tolist()
     assert found[0].tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 0.0])
     assert fitting.text_share.tolist() == pytest.approx([0.5, 0.5, 1.0])
 

@@ -141,6 +141,26 @@ def test_truncated_weights_are_named(here, tmp_path):
         load_image_tower(tmp_path, spec())
 
 
+@pytest.mark.parametrize("name", ["bad.pt", "bad.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", bytes(4096), None])
+def test_a_file_that_is_no_checkpoint_is_named(here, tmp_path, name, content):
+    bad = tmp_path / name
+    bad.write_bytes((here / "tiny.pt").read_bytes()[:-500] if content is None else content)
+    with pytest.raises(ValueError, match=r"bad\.\w+: truncated, or not a checkpoint"):
+        fetch(str(here / "tiny.json"), str(bad))
+
+
+@pytest.mark.parametrize("space", ["pooled", "joint"])
+def test_every_weight_that_full_fine_tuning_frees_gets_a_gradient(here, space):
+    tower = load_image_tower(here / "saved", spec(feature_space=space))
+    assert not [name for name, weight in tower.named_parameters() if weight.requires_grad]
+    tower.unfreeze()
+    tower(pictures()).square().sum().backward()
+    freed = {name for name, weight in tower.named_parameters() if weight.requires_grad}
+    assert freed == {name for name, weight in tower.named_parameters() if weight.grad is not None}
+    assert ("projection.weight" in freed) == (space == "joint") and "visual.conv1.weight" in freed
+
+
 def test_a_tower_without_a_linear_projection_needs_the_joint_space(tmp_path):
     config = {"layers": [1, 1, 1, 1], "width": 8, "head_width": 4, "image_size": 32}
     (tmp_path / "resnet.json").write_text(json.dumps(TINY_CLIP | {"vision_cfg": config}))

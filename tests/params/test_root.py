@@ -2,6 +2,7 @@ import pytest
 
 from tests.project import ROOT
 from ulfine.params.base import read_yaml, validated
+from ulfine.params.grid import Grid
 from ulfine.params.root import Params, load
 
 SETTING = "datasets.shapes.settings.tail"
@@ -45,6 +46,11 @@ def change(params: dict, key: str, value: object) -> None:
         ("grid.method", ["lpp"], "grid.method = 'lpp' is not in methods (allowed: zero_shot, lp, lft, fft, ulfine)"),
         ("grid.setting", ["flat"], "grid.setting = 'flat' is not in datasets.shapes.settings (allowed: tail)"),
         ("grid.seed", [0, 0], "grid.seed: [0, 0] names an entry twice"),
+        (
+            "backbones.tiny.pretrained",
+            "embedded",
+            "backbones.tiny: model = 'tiny.json' with pretrained = 'embedded': emb",
+        ),
         ("grid.seed", [], "grid.seed: list should have at least 1 item"),
         ("runtime.device", "gpu", "runtime.device = 'gpu': string should match pattern"),
         ("runtime", None, "runtime = None: input should be a valid dictionary"),
@@ -56,6 +62,13 @@ def test_what_is_wrong_is_said_in_one_line(params, key, value, message):
         validated(Params, params, "params.yaml: ")
     assert str(caught.value).startswith(f"params.yaml: {message}")
     assert "\n" not in str(caught.value)
+
+
+def test_cells_that_dvc_would_take_for_one_are_refused():
+    names = {"backbone": ["x"], "method": ["m"], "seed": [0]}
+    Grid(dataset=["a", "a-b"], setting=["c", "d"], **names)
+    with pytest.raises(ValueError, match=r"two cells would both be a-b-c-0 to DVC; rename one of dataset, setting"):
+        Grid(dataset=["a", "a-b"], setting=["b-c", "c"], **names)
 
 
 def test_the_parameters_as_committed_are_right():
@@ -76,6 +89,29 @@ def test_exponents_are_numbers_as_they_are_for_dvc(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text("a: 5e-4\nb: 1E3\nc: 5.0e-4\nd: e5\n")
     assert read_yaml(path) == {"a": 0.0005, "b": 1000.0, "c": 0.0005, "d": "e5"}
+
+
+def test_numbers_with_an_exponent_need_no_sign(tmp_path):
+    (tmp_path / "params.yaml").write_text("a: 1.5e3\nb: -.5E-2\nc: 1.e2\n")
+    assert read_yaml(tmp_path / "params.yaml") == {"a": 1500.0, "b": -0.005, "c": 100.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: [010]", "line 1: 010 is ambiguous; write a decimal number without leading zeros"),
+        ("a: 1\nb: 0x1F", "line 2: 0x1F is ambiguous"),
+        ("a: 1_000", "line 1: 1_000 is ambiguous"),
+        ("center: on", "line 1: on is ambiguous; write true or false, or quote it"),
+        ("a: &b {c: 1}\nd: {<<: *b}", "line 2: a key must be a word"),
+        ("[1, 2]: 3", "line 1: a key must be a word"),
+    ],
+)
+def test_what_dvc_would_read_differently_is_refused(tmp_path, text, message):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ValueError) as caught:
+        read_yaml(tmp_path / "params.yaml")
+    assert str(caught.value).startswith(f"{tmp_path}/params.yaml: {message}")
 
 
 def test_yaml_does_not_build_objects(tmp_path):

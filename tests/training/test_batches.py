@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from ulfine.data.augmentation import weak_views
-from ulfine.data.features import Features
+from ulfine.data.features import VIEWS, Features
 from ulfine.data.store import Store
 from ulfine.params.augmentation import Augmentation
 from ulfine.params.train import Train
@@ -68,7 +68,8 @@ def test_the_views_of_a_step_are_drawn_apart(params):
 
 def test_cached_views_are_those_of_the_picture(tmp_path):
     values = np.arange(3 * 5 * 2, dtype=np.float32).reshape(3, 5, 2)
-    np.save(tmp_path / "weak.pooled.npy", values)
+    for view in VIEWS:
+        np.save(tmp_path / f"{view}.pooled.npy", values)
     views = CachedViews(Features(tmp_path), "pooled", CPU)
     drawn = views.weak(np.array([4] * 50), seed=0)
     assert {tuple(row) for row in drawn.tolist()} == {tuple(view[4]) for view in values.tolist() for view in [view]}

@@ -63,9 +63,16 @@ def test_linear_probing_has_the_two_losses_of_fixmatch(params):
 
 
 def test_ulfine_adds_the_text_classifier_and_orthogonality(params):
-    result = learner(params, "ulfine")(BATCH)
+    model = learner(params, "ulfine")
+    with torch.no_grad():
+        model.text.weight.copy_(torch.tensor([[0.6, 0.8, 0.0], [0.0, 1.0, 0.0]]))
+    result = model(BATCH)
     assert result.losses.keys() == {"labeled", "unlabeled", "text", "orthogonality"}
-    sum(result.losses.values()).backward()
+    text = 25 * model.embed(BATCH.labeled) @ model.text.weight.T
+    torch.testing.assert_close(result.losses["text"], F.cross_entropy(text + START.log_prior, BATCH.labels))
+    assert result.losses["orthogonality"].item() == pytest.approx(0.1 * 0.8**2)
+    result.losses["text"].backward()
+    assert model.text.weight.grad.abs().sum() > 0 and model.linear.weight.grad is None
 
 
 def test_fused_logits_decide_where_they_are_asked_to(params):

@@ -95,12 +95,13 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(params, tmp_path, method,
     assert whole.history.class_rows == resumed.history.class_rows
 
 
+@pytest.mark.parametrize("keep", [None, b"", bytes(500), b"garbage"])
 @pytest.mark.usefixtures("eager_checkpoints")
-def test_a_spoilt_checkpoint_is_as_good_as_none(params, tmp_path, capsys):
+def test_a_spoilt_checkpoint_is_as_good_as_none(params, tmp_path, capsys, keep):
     first = Run(params, tmp_path)
     first.fit()
     path = tmp_path / "run.pt"
-    path.write_bytes(path.read_bytes()[:500])
+    path.write_bytes(path.read_bytes()[:500] if keep is None else keep)
     again = Run(params, tmp_path)
     again.fit()
     assert "not usable" in capsys.readouterr().out

@@ -13,8 +13,11 @@ GREY = 127  # fill of cutout
 
 
 def key(*parts: int) -> int:
-    """A seed from several integers (run seed, step, stream); different parts give unrelated seeds."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+    """A seed from several integers (run seed, step, stream); different parts give unrelated seeds.
+
+    Their number comes first, since SeedSequence pads with zeros: (1, 2) and (1, 2, 0) are the same to it.
+    """
+    return int(np.random.SeedSequence([len(parts), *parts]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def weak_views(images: np.ndarray, weak: Weak, seed: int) -> np.ndarray:

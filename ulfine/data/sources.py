@@ -1,5 +1,7 @@
 """Where pictures come from: a NumPy archive, a folder of pictures, or torchvision."""
 
+import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from ulfine.data.store import PARTS, Loaded, Part
 from ulfine.files import sha256
 from ulfine.params.dataset import ArraySource, FolderSource, Source, TorchvisionSource
 
+ARRAYS = ("classes", "train_images", "train_labels", "test_images", "test_labels")
 SUFFIXES = frozenset(Image.registered_extensions())
 
 
@@ -56,7 +59,13 @@ def _opened(source: ArraySource) -> np.lib.npyio.NpzFile:
     found = sha256(path)
     if found != source.sha256:
         raise ValueError(f"{path}: sha256 is {found}, params.yaml expects {source.sha256}")
-    return np.load(path, allow_pickle=False)
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path}: not a .npz file")
+    archive = np.load(path, allow_pickle=False)
+    missing = [name for name in ARRAYS if name not in archive.files]
+    if missing:
+        raise ValueError(f"{path}: has no array {', '.join(missing)} (needed: {', '.join(ARRAYS)})")
+    return archive
 
 
 def _archive(source: ArraySource, resolution: int) -> Loaded:
@@ -116,7 +125,13 @@ def _torchvision(source: TorchvisionSource, resolution: int) -> Loaded:
     import torchvision
 
     kind = getattr(torchvision.datasets, source.name)
-    opened = {part: kind(source.path, train=part == "train", download=True) for part in PARTS}
+    try:
+        opened = {part: kind(source.path, train=part == "train", download=True) for part in PARTS}
+    except (OSError, RuntimeError, tarfile.TarError) as error:
+        raise ValueError(
+            f"{source.path}: {source.name} cannot be downloaded, or is damaged there ({error}); without a network, "
+            "place its archive in this folder"
+        ) from None
     parts = {
         part: Part(np.asarray(data.targets), (square(picture, resolution) for picture, _ in data))
         for part, data in opened.items()

@@ -29,7 +29,8 @@ def cost_table(cells: list[dict[str, Any]]) -> pd.DataFrame:
 def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
     """summary.csv: mean, standard deviation (n - 1) and number of seeds.
 
-    A method that trains nothing has no randomness: n = 1 and no standard deviation, on however many splits.
+    A method that trains nothing has no randomness: n = 1 on however many splits, and a standard deviation only where
+    its scores differ, as those of class groups do when each seed draws which classes are tail.
     """
     grouped = runs.groupby(GROUP, sort=False)
     table = grouped[["trainable_params", "stand_in"]].first()
@@ -40,7 +41,7 @@ def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
         # a score that some seed lacks is unknown, not the mean of the others
         table[f"{score}_mean"] = grouped[score].apply(lambda values: values.astype(float).mean(skipna=False))
         deviation = grouped[score].apply(lambda values: values.astype(float).std(ddof=1, skipna=False))
-        table[f"{score}_sd"] = deviation.mask(constant)
+        table[f"{score}_sd"] = deviation.mask(constant & (deviation == 0))
     return table.reset_index()
 
 

@@ -27,7 +27,7 @@ class PrototypeFitting(nn.Module):
         self.register_buffer("text", text.clone())
         self.register_buffer("visual", torch.zeros_like(text))
         self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))
-        self.register_buffer("prior", torch.full((classes,), 1 / classes))
+        self.register_buffer("prior", torch.zeros(classes))  # an EMA from zero: what it lacks cancels in P / max P
         self.register_buffer("text_share", torch.ones(classes))
 
     @torch.no_grad()
@@ -42,13 +42,14 @@ class PrototypeFitting(nn.Module):
     def fit(self, prototypes: Tensor) -> Tensor:
         """The (K, D) prototypes after one update; classes without a labeled picture so far stay as they are.
 
-        `text_share` then holds how much of the text is left in each: the product of (1 - a) since the start, or the
-        last (1 - a) where the anchor is the frozen text.
+        `text_share` then holds how much of the text PAF has left in each: the product of (1 - a) since the start, or
+        the last (1 - a) where the anchor is the frozen text. What a loss of their own does to prototypes comes on top.
         """
         step = mixing_weights(self.prior, self.options.mu) * self.seen
         running = self.options.anchor == "running"
         self.text_share = self.text_share * (1 - step) if running else 1 - step
-        moved = mixed(prototypes if running else self.text, self.visual, step)
+        fitted = mixed(prototypes if running else self.text, self.visual, step)
+        moved = torch.where(self.seen[:, None], fitted, prototypes)
         if self.options.prototypes == "buffer" and self.options.orthogonality:
             moved = spread(moved, self.options.orthogonality)
         return moved
@@ -79,9 +80,13 @@ def mixing_weights(prior: Tensor, mu: float) -> Tensor:
 
 
 def mixed(base: Tensor, visual: Tensor, step: Tensor) -> Tensor:
-    """normalise((1 - a) * base + a * normalise(visual)). base, visual: (K, D). step: (K,)."""
+    """normalise((1 - a) * base + a * visual), all of unit length. base, visual: (K, D). step: (K,).
+
+    A learned prototype grows between updates, since the gradient of a cosine is orthogonal to it: unless it is
+    normalised, the step would shrink.
+    """
     step = step[:, None]
-    return F.normalize((1 - step) * base + step * F.normalize(visual, dim=-1), dim=-1)
+    return F.normalize((1 - step) * F.normalize(base, dim=-1) + step * F.normalize(visual, dim=-1), dim=-1)
 
 
 def orthogonality(prototypes: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError  # what torch raises for a file that it refuses; nothing is unpickled
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,7 @@ import open_clip
 import torch
 from open_clip.model import _build_vision_tower, resize_pos_embed
 from open_clip.tokenizer import HFTokenizer
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -65,7 +66,11 @@ def fetch(model: str, pretrained: str) -> Towers:
         warnings.filterwarnings("error", message="QuickGELU mismatch")
         try:
             clip = open_clip.create_model(model, pretrained, force_custom_text=True)
+        except (UnpicklingError, SafetensorError, EOFError) as error:
+            raise ValueError(f"{pretrained}: truncated, or not a checkpoint ({type(error).__name__})") from None
         except (RuntimeError, KeyError) as error:
+            if "zip archive" in str(error) or "legacy .tar" in str(error):
+                raise ValueError(f"{pretrained}: truncated, or not a checkpoint") from None
             if "Failed to download" in str(error):
                 raise ValueError(
                     f"pretrained = {pretrained!r} of model {model} cannot be downloaded; without a network, place its "

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from ulfine.models.backbone import Towers
 
-NAME = "lite0-minilm"
 CONTEXT = 32  # tokens; a prompt with a class name has fewer than 20, and padding costs time
 RIDGE = 1.0  # in units of the mean diagonal of the Gram matrix
 

@@ -39,6 +39,11 @@ class ImageTower(nn.Module):
         """Stay in evaluation mode: step 0 then equals the frozen tower."""
         return super().train(False)
 
+    def unfreeze(self) -> None:
+        """Free all that `forward` uses; the projection is part of it in the joint space alone."""
+        self.visual.requires_grad_(True)
+        self.projection.requires_grad_(self.backbone.feature_space == "joint")
+
     def prepare(self, images: Tensor) -> Tensor:
         """(B, side, side, 3) uint8 to normalised (B, 3, resolution, resolution) float32."""
         x = images.permute(0, 3, 1, 2).float() / 255

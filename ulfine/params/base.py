@@ -34,35 +34,60 @@ class Section(BaseModel):
 
 
 class _Loader(yaml.SafeLoader):
-    """safe_load that refuses a key given twice and reads 1e-3 as a number, as YAML 1.2 and DVC do."""
+    """safe_load that reads what YAML 1.2, and so DVC, reads, and refuses what they would read differently.
+
+    1e-3 and 1.5e3 are numbers. A key given twice, a merge key, 010 (8 or 10?) and on (true or a word?) are refused.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise ValueError(f"line {key_node.start_mark.line + 1}: key {key!r} is given twice")
-            seen.add(key)
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == f"{TAG}merge":
+                raise ValueError(f"{_line(key)}: a key must be a word")
+            if key.value in seen:
+                raise ValueError(f"{_line(key)}: key {key.value!r} is given twice")
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def construct_plain(self, node: yaml.ScalarNode) -> int | bool:
+        kind = node.tag.removeprefix(TAG)
+        if not PLAIN[kind].fullmatch(node.value):
+            raise ValueError(f"{_line(node)}: {node.value} is ambiguous; write {EXAMPLES[kind]}, or quote it")
+        return self.construct_yaml_int(node) if kind == "int" else self.construct_yaml_bool(node)
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
+
+TAG = "tag:yaml.org,2002:"
+EXPONENT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+PLAIN = {"int": re.compile(r"[-+]?(0|[1-9]\d*)"), "bool": re.compile("true|false", re.IGNORECASE)}
+EXAMPLES = {"int": "a decimal number without leading zeros", "bool": "true or false"}
+_Loader.add_implicit_resolver(f"{TAG}float", EXPONENT, list("-+.0123456789"))
+for _kind in PLAIN:
+    _Loader.add_constructor(f"{TAG}{_kind}", _Loader.construct_plain)
+
+
+def _line(node: yaml.Node) -> str:
+    return f"line {node.start_mark.line + 1}"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
     Raises:
-        ValueError: the file is not YAML, not a mapping, or gives a key twice.
+        ValueError: the file is not YAML, not a mapping, gives a key twice, or can be read in two ways.
     """
+    return parsed(path.read_text(encoding="utf-8"), str(path))
+
+
+def parsed(text: str, where: str) -> dict[str, Any]:
+    """The mapping in a YAML text; `where` names it in the message, see `read_yaml`."""
     try:
-        values = _Loader(path.read_text(encoding="utf-8")).get_single_data()
+        values = _Loader(text).get_single_data()
     except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{where}: {error}") from None
     if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a mapping of keys, found {type(values).__name__}")
+        raise ValueError(f"{where}: expected a mapping of keys, found {type(values).__name__}")
     return values
 
 

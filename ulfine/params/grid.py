@@ -1,8 +1,10 @@
 """`study` and `grid`: what is run. Every combination of the lists is a cell."""
 
+from collections import Counter
+from itertools import product
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from ulfine.params.base import Name, Section
 
@@ -26,5 +28,15 @@ class Grid(Section):
     backbone: Names = Field(description="from `backbones`")
     method: Names = Field(description="from `methods`")
     seed: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_distinct)] = Field(
-        description="each draws its own split, batches and augmentations"
+        description="each draws its own split, batches and augmentations; cached views are the same for all"
     )
+
+    @model_validator(mode="after")
+    def _stages_have_names_of_their_own(self) -> "Grid":
+        lists = self.model_dump()
+        for keys in (("dataset", "backbone"), ("dataset", "setting", "seed"), tuple(lists)):
+            names = Counter("-".join(map(str, cell)) for cell in product(*(lists[key] for key in keys)))
+            name, times = names.most_common(1)[0]
+            if times > 1:  # DVC would run one of them and say nothing
+                raise ValueError(f"two cells would both be {name} to DVC; rename one of {', '.join(keys)}")
+        return self

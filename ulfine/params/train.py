@@ -1,7 +1,7 @@
 """`train`: what the trained methods share. A data set or a method overrides any of it under its own `train`."""
 
 from copy import copy
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
@@ -32,6 +32,13 @@ def _optional(field: FieldInfo) -> tuple[object, FieldInfo]:
     twin = copy(field)
     twin.default = None
     return field.annotation | None, twin
+
+
+def merged(train: dict[str, Any], *overrides: Section | None) -> dict[str, Any]:
+    """`train` with what each of `overrides` sets; the last one wins."""
+    for section in overrides:
+        train = train | (section.model_dump(exclude_unset=True) if section else {})
+    return train
 
 
 TrainOverrides = create_model(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ulfine.data.augmentation import key, strong_views, weak_views
-from ulfine.data.features import Features
+from ulfine.data.features import VIEWS, Features
 from ulfine.data.store import Store
 from ulfine.params.augmentation import Augmentation
 from ulfine.params.train import Train
@@ -52,6 +52,10 @@ class CachedViews:
     features: Features
     space: str
     device: torch.device
+
+    def __post_init__(self) -> None:
+        for view in VIEWS:  # a broken file ends the run before its first step
+            self.features.view(view, self.space)
 
     def weak(self, indices: np.ndarray, seed: int) -> Tensor:
         """(B, D), one of the weak views of each."""
@@ -115,7 +119,7 @@ class Batches:
 
     @property
     def images_per_step(self) -> int:
-        """Views that one step passes through the encoder."""
+        """Views that one step takes in, pictures or cached features."""
         return self.train.batch_size * (1 + 2 * self.train.unlabeled_ratio)
 
     def at(self, step: int) -> Batch:

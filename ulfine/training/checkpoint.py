@@ -6,6 +6,7 @@ of one is a digest of everything that the run depends on, so that nothing else e
 
 import time
 from pathlib import Path
+from pickle import UnpicklingError  # what torch raises for a file that it refuses; nothing is unpickled
 from typing import Any
 
 import torch
@@ -29,8 +30,8 @@ class Checkpoint:
             return None
         try:
             return torch.load(self.path, map_location=self.device, weights_only=True)
-        except (RuntimeError, EOFError, ValueError) as error:
-            print(f"{self.path}: not usable ({str(error).splitlines()[0]}), starting over")
+        except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+            print(f"{self.path}: not usable ({type(error).__name__}), starting over")
             return None
 
     def due(self) -> bool:

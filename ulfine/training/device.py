@@ -17,15 +17,18 @@ def prepare(runtime: Runtime) -> torch.device:
     """
     torch.set_num_threads(runtime.num_threads)
     _keep_freed_memory()
-    torch.use_deterministic_algorithms(True, warn_only=runtime.device != "cpu")
+    torch.set_deterministic_debug_mode("error" if runtime.device == "cpu" else "warn")
     # torch's attention takes another path, with other last bits, where nothing needs a gradient: without it a frozen
     # tower, a tower with fresh adapters and cached features agree bit for bit
     torch.backends.mha.set_fastpath_enabled(False)
+    torch.backends.fp32_precision = "ieee"  # fp32 means fp32 on a GPU as well, not TF32
     device = torch.device(runtime.device)
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        if not torch.cuda.is_available():
-            raise ValueError(f"params.yaml: runtime.device = {runtime.device!r}: no CUDA device here (allowed: cpu)")
+        found = torch.cuda.device_count()
+        if (device.index or 0) >= found:
+            allowed = ", ".join(["cpu", *(f"cuda:{number}" for number in range(found))])
+            raise ValueError(f"params.yaml: runtime.device = {runtime.device!r} is not here (allowed: {allowed})")
     return device
 
 

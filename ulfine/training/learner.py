@@ -114,7 +114,7 @@ class Learner(nn.Module):
 
     def parameter_groups(self) -> list[dict]:
         """Groups for the optimizer: the tower at its own rate when all of it is tuned, everything else at `lr`."""
-        tower = list(self.encoder.parameters()) if self.method.tune == "all" else []
+        tower = [p for p in self.encoder.parameters() if p.requires_grad and self.method.tune == "all"]
         own = {id(parameter) for parameter in tower}
         rest = [p for p in self.parameters() if p.requires_grad and id(p) not in own]
         groups = [{"params": rest, "lr": self.options.lr}]

@@ -24,7 +24,7 @@ class Cost:
     """What a training took, over all its processes when it was interrupted."""
 
     seconds: float
-    images_seen: int  # views through the encoder
+    images_seen: int  # views, as pictures or as cached features
     flops: int  # forward and backward
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+DECIDING = ("ulfine", "stages", "params.yaml")  # results and dvc.lock change with every run and decide nothing
 PACKAGES = ("ulfine", "torch", "torchvision", "open_clip_torch", "timm", "transformers", "numpy")
 
 
@@ -48,7 +49,9 @@ def _git() -> dict[str, Any] | None:
     if git is None:
         return None
     commit = _output(git, "rev-parse", "HEAD")
-    return {"commit": commit, "dirty": bool(_output(git, "status", "--porcelain"))} if commit else None
+    if commit is None:
+        return None
+    return {"commit": commit, "dirty": bool(_output(git, "status", "--porcelain", "--", *DECIDING))}
 
 
 def _output(*command: str) -> str | None:

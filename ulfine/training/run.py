@@ -37,8 +37,17 @@ class Inputs:
     store: Store
     features: Features
     space: str  # in which classifiers work
-    indices: dict[str, np.ndarray]  # labeled, unlabeled, validation: into the training pictures
-    counts: list[int]  # (K,) labeled pictures of each class
+    split: dict[str, Any]  # as data/splits.manifest wrote it
+
+    @property
+    def indices(self) -> dict[str, np.ndarray]:
+        """Labeled, unlabeled and validation: into the training pictures."""
+        return {name: np.array(indices) for name, indices in self.split["indices"].items()}
+
+    @property
+    def counts(self) -> list[int]:
+        """(K,) labeled pictures of each class."""
+        return self.split["counts"]["labeled"]
 
 
 @dataclass(frozen=True)
@@ -84,8 +93,9 @@ def train(
         encoder, views = nn.Identity(), CachedViews(inputs.features, inputs.space, device)
     else:
         encoder, views = load_tower(), PictureViews(inputs.store, augmentation, device)
-        encoder.requires_grad_(method.tune == "all")
-        if method.tune == "adapters":
+        if method.tune == "all":
+            encoder.unfreeze()
+        else:
             insert_adapters(encoder, method.adapter.width, len(inputs.counts))
     learner = Learner(encoder, starting_point(inputs), method, options).to(device)
     history = History(len(inputs.counts), device)

@@ -5,7 +5,7 @@ Wrong parameters stop here, before any rule, with one line.
 
 import sys
 
-from ulfine.check import checked
+from ulfine.check import OK, checked, write_ok
 from ulfine.errors import explained
 from ulfine.pipeline import PARAMS, code, resolved
 
@@ -17,9 +17,13 @@ try:
 except (ValueError, OSError) as error:
     sys.exit(explained(error))
 
+if not OK.exists():  # DVC removes it before a check that fails; were the rule `check` to run, others would be held back
+    write_ok()
+
 STUDY = PARAMETERS.study
 GRID = PARAMETERS.grid.model_dump()
 THREADS = PARAMETERS.runtime.num_threads
+GPU = int(PARAMETERS.runtime.device.startswith("cuda"))
 
 
 def parameters(stage):

@@ -39,6 +39,7 @@ rule backbone:
         params=parameters("backbone"),
     output:
         directory("artifacts/backbones/{backbone}"),
+    threads: THREADS
     shell:
         "python stages/backbone.py --backbone {wildcards.backbone}"
 
@@ -65,5 +66,7 @@ rule features:
     output:
         directory("artifacts/features/{dataset}/{backbone}"),
     threads: THREADS
+    resources:
+        gpu=GPU,
     shell:
         "python stages/features.py --dataset {wildcards.dataset} --backbone {wildcards.backbone}"

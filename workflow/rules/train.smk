@@ -18,6 +18,8 @@ rule train:
         run=directory("artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}"),
         record="artifacts/records/{dataset}/{setting}/{backbone}/{method}/seed{seed}.json",
     threads: THREADS
+    resources:
+        gpu=GPU,
     shell:
         "python stages/train.py --dataset {wildcards.dataset} --setting {wildcards.setting}"
         " --backbone {wildcards.backbone} --method {wildcards.method} --seed {wildcards.seed}"

@@ -1,0 +1,143 @@
+"""Where the defaults come from: validation accuracy under one change at a time, without a look at the test set.
+
+    python benchmarks/defaults.py lr fixmatch paf dlf --seeds 100 101 102
+
+Stands on the artifacts of `dvc repro` (pictures, backbone, features) for the first data set, setting and backbone of
+the grid. Draws its own splits, from seeds that no study uses. Appends a row per run to benchmarks/defaults.csv, skips
+runs that stand there already, and prints means over the seeds.
+"""
+
+from ulfine.stage import stage  # noqa: F401 (sets the number of threads)
+
+import argparse
+import csv
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from ulfine.cell import Cell
+from ulfine.data.features import Features
+from ulfine.data.splits import manifest
+from ulfine.data.store import open_store
+from ulfine.evaluation.cell import metrics
+from ulfine.files import digest, sha256
+from ulfine.models.backbone import load_image_tower
+from ulfine.params.base import read_yaml, validated
+from ulfine.params.root import Params
+from ulfine.params.train import Train, merged
+from ulfine.pipeline import PARAMS, code
+from ulfine.training.checkpoint import Checkpoint
+from ulfine.training.device import prepare
+from ulfine.training.run import Inputs, train
+
+# sweep -> (method, key, values); the values of params.yaml run as well
+SWEEPS = {
+    "lr": [
+        ("lp", "train.lr", [0.003, 0.01, 0.03, 0.1, 0.3]),
+        ("lft", "train.lr", [0.003, 0.01, 0.03, 0.1, 0.3]),
+        ("fft", "tower_lr", [0.0005, 0.001, 0.002, 0.005, 0.01]),
+    ],
+    "fixmatch": [
+        ("lft", "train.threshold", [0.5, 0.95]),
+        ("lft", "train.scale", [14.3, 50]),
+        ("lft", "train.logit_adjustment", [0]),
+        ("lft", "train.center", [False]),
+        ("lft", "adapter.width", [16]),
+    ],
+    "paf": [
+        ("ulfine", "paf.mu", [0, 0.03, 0.3, 1]),
+        ("ulfine", "paf.update_every", [1]),
+        ("ulfine", "paf.anchor", ["running", "initial"]),
+        ("ulfine", "paf.prototypes", ["learnable", "buffer"]),
+        ("ulfine", "paf.orthogonality", [0, 1, 10]),
+        ("ulfine", "train.center", [False]),
+    ],
+    "dlf": [
+        ("ulfine", "dlf.eta", [0, 0.3, 0.7, 1]),
+        ("ulfine", "dlf.align", ["range", "std", "none"]),
+        ("ulfine", "dlf.use_in", [["pseudo_labels"], ["test"]]),
+    ],
+}
+SHOWN = ["accuracy", "acc_head", "acc_medium", "acc_tail", "pl_accuracy", "pl_coverage"]
+
+
+def main() -> None:
+    """Run the sweeps named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sweeps", nargs="+", choices=SWEEPS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101, 102])
+    arguments = parser.parse_args()
+    table = Path(__file__).with_suffix(".csv")
+    base = read_yaml(PARAMS)
+    for sweep in arguments.sweeps:
+        for method, key, values in SWEEPS[sweep]:
+            for value in [None, *values]:
+                for seed in arguments.seeds:
+                    changed = base if value is None else with_value(base, method, key, value)
+                    run_once(table, changed, method, "" if value is None else f"{key}={json.dumps(value)}", seed)
+    print(summary(pd.read_csv(table, keep_default_na=False)).to_string(index=False))
+
+
+def with_value(base: dict, method: str, key: str, value: object) -> dict:
+    """A copy of the parameters in which one key of one method has another value."""
+    changed = json.loads(json.dumps(base))
+    section = changed["methods"][method]
+    *parents, last = key.split(".")
+    for parent in parents:
+        section = section.setdefault(parent, {})
+    section[last] = value
+    return changed
+
+
+def run_once(table: Path, values: dict, method: str, change: str, seed: int) -> None:
+    """Train once and append the validation scores, unless a run with these very parameters is in the table."""
+    params = validated(Params, values, "")
+    names = params.grid.dataset[0], params.grid.setting[0], params.grid.backbone[0]
+    dataset, setting, backbone = names
+    sections = [params.train, params.methods[method], params.augmentation, params.datasets[dataset], params.runtime]
+    sources = [sha256(Path(path)) for path in code("train")]
+    key = digest([[s.model_dump() for s in (*sections, params.backbones[backbone])], names, sources])[:12]
+    done = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=["parameters", "seed", "method", "change"])
+    if ((done["parameters"] == key) & (done["seed"] == seed) & (done["method"] == method)).any():
+        return
+    at = Cell("train", {"dataset": dataset, "setting": setting, "backbone": backbone})
+    store = open_store(at.data)
+    split = manifest(params.datasets[dataset].settings[setting], store.labels["train"], len(store.classes), seed)
+    options = merged(values["train"], params.datasets[dataset].train, params.methods[method].train)
+    device = prepare(params.runtime)
+    checkpoint = Checkpoint(Path("artifacts/checkpoints") / f"defaults-{method}-{key}-{seed}.pt", device)
+    result = train(
+        Inputs(store, Features(at.features), params.backbones[backbone].feature_space, split),
+        load_tower=lambda: load_image_tower(at.backbone, params.backbones[backbone]),
+        method=params.methods[method],
+        options=validated(Train, options, ""),
+        augmentation=params.augmentation,
+        seed=seed,
+        device=device,
+        checkpoint=checkpoint,
+    )
+    found = metrics(result.logits, result.summary, split["counts"]["labeled"])
+    scores = found["validation"] | {name: found[name] for name in SHOWN if name.startswith("pl_")}
+    row = {"dataset": dataset, "method": method, "change": change, "parameters": key, "seed": seed}
+    row |= {name: None if scores[name] is None else round(scores[name], 4) for name in SHOWN}
+    new = not table.exists()
+    with table.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+    checkpoint.remove()
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean over seeds, in percent, with the standard deviation of the accuracy."""
+    grouped = rows.groupby(["dataset", "method", "change", "parameters"], sort=False)
+    table = (100 * grouped[SHOWN].mean()).round(1)
+    table.insert(1, "sd", (100 * grouped["accuracy"].std()).round(1))
+    table.insert(0, "n", grouped.size())
+    return table.reset_index().drop(columns="parameters")
+
+
+if __name__ == "__main__":
+    main()
