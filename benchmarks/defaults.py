@@ -93,18 +93,15 @@ def with_value(base: dict, method: str, key: str, value: object) -> dict:
 def run_once(table: Path, values: dict, method: str, change: str, seed: int) -> None:
     """Train once and append the validation scores, unless a run with these very parameters is in the table."""
     params = validated(Params, values, "")
-    names = params.grid.dataset[0], params.grid.setting[0], params.grid.backbone[0]
-    dataset, setting, backbone = names
-    sections = [params.train, params.methods[method], params.augmentation, params.datasets[dataset], params.runtime]
-    sources = [sha256(Path(path)) for path in code("train")]
-    key = digest([[s.model_dump() for s in (*sections, params.backbones[backbone])], names, sources])[:12]
-    done = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=["parameters", "seed", "method", "change"])
+    dataset, setting, backbone = params.grid.dataset[0], params.grid.setting[0], params.grid.backbone[0]
+    options = merged(values["train"], params.datasets[dataset].train, params.methods[method].train)
+    key = parameters_key(params, method, options, (dataset, setting, backbone))
+    done = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=["parameters", "seed", "method"])
     if ((done["parameters"] == key) & (done["seed"] == seed) & (done["method"] == method)).any():
         return
     at = Cell("train", {"dataset": dataset, "setting": setting, "backbone": backbone})
     store = open_store(at.data)
     split = manifest(params.datasets[dataset].settings[setting], store.labels["train"], len(store.classes), seed)
-    options = merged(values["train"], params.datasets[dataset].train, params.methods[method].train)
     device = prepare(params.runtime)
     checkpoint = Checkpoint(Path("artifacts/checkpoints") / f"defaults-{method}-{key}-{seed}.pt", device)
     result = train(
@@ -128,6 +125,14 @@ def run_once(table: Path, values: dict, method: str, change: str, seed: int) -> 
             writer.writeheader()
         writer.writerow(row)
     checkpoint.remove()
+
+
+def parameters_key(params: Params, method: str, options: dict, names: tuple[str, str, str]) -> str:
+    """A digest of what a run stands on beside its seed; a change that sets a value to what it is makes no new one."""
+    sections = [params.methods[method], params.datasets[names[0]], params.backbones[names[2]]]
+    values = [section.model_dump(exclude={"train"}) for section in (*sections, params.augmentation, params.runtime)]
+    sources = [sha256(Path(path)) for path in code("train")]
+    return digest([values, options, names, sources])[:12]
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
