@@ -6,7 +6,6 @@ writes  results/{study}/runs.csv, summary.csv, summary.md, cost.csv
 
 from ulfine.stage import stage
 
-from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -19,8 +18,7 @@ from ulfine.files import new_file, read_json, write_text
 @stage
 def main() -> None:
     at = cell("aggregate")
-    grid = at.params.grid.model_dump()
-    cells = [Cell("aggregate", dict(zip(grid, names, strict=True))) for names in product(*grid.values())]
+    cells = [Cell("aggregate", names) for names in at.params.grid.cells()]
     runs = runs_table([each.names | read_json(each.metrics) for each in cells])
     costs = cost_table([each.names | read_json(each.record) for each in cells])
     summary = summary_table(runs)

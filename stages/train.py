@@ -1,8 +1,10 @@
-"""Train one cell, or for a zero-shot cell just classify.
+"""Train one cell, or for a zero-shot cell just classify. A baseline from scratch has the backbone `none`.
 
-reads   artifacts/data/{dataset}/, artifacts/backbones/{backbone}/, its split, artifacts/features/{dataset}/{backbone}/
+reads   artifacts/data/{dataset}/, its split; with a backbone artifacts/backbones/{backbone}/ and
+        artifacts/features/{dataset}/{backbone}/
 writes  artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}/: logits.safetensors, weights.safetensors,
-        history.csv, pseudo_labels.csv, run.json; the same bytes for the same inputs
+        cosines.safetensors, history.csv, pseudo_labels.csv, classifiers.csv, validation.csv, run.json; the same bytes
+        for the same inputs
         artifacts/records/{dataset}/{setting}/{backbone}/{method}/seed{seed}.json: time, memory, device, versions
 """
 
@@ -18,11 +20,12 @@ from ulfine.cell import Cell, cell
 from ulfine.data.features import META, Features
 from ulfine.data.store import open_store
 from ulfine.files import digest, new_folder, read_json, sha256, write_csv, write_json
-from ulfine.pipeline import code
+from ulfine.pipeline import NO_BACKBONE, code
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.device import prepare
+from ulfine.training.inputs import Inputs
 from ulfine.training.record import make_record
-from ulfine.training.run import Inputs, Result, train, zero_shot
+from ulfine.training.run import Result, train, zero_shot
 
 if TYPE_CHECKING:
     from ulfine.models.tower import ImageTower
@@ -32,8 +35,7 @@ if TYPE_CHECKING:
 def main(dataset: str, setting: str, backbone: str, method: str, seed: int) -> None:
     at = cell("train", dataset=dataset, setting=setting, backbone=backbone, method=method, seed=seed)
     device = prepare(at.params.runtime)
-    space = at.params.backbone.feature_space
-    inputs = Inputs(open_store(at.data), Features(at.features), space, read_json(at.split))
+    inputs = inputs_of(at)
     checkpoint = Checkpoint(Path("artifacts/checkpoints") / f"{checkpoint_key(at)}.pt", device)
     if at.params.method.tune == "none":
         result = zero_shot(inputs)
@@ -53,6 +55,14 @@ def main(dataset: str, setting: str, backbone: str, method: str, seed: int) -> N
     checkpoint.remove()
 
 
+def inputs_of(at: Cell) -> Inputs:
+    """Pictures and split, and with a backbone its features."""
+    store, split = open_store(at.data), read_json(at.split)
+    if at.names["backbone"] == NO_BACKBONE:
+        return Inputs(store, None, None, split)
+    return Inputs(store, Features(at.features), at.params.backbone.feature_space, split)
+
+
 def load_tower(at: Cell) -> "ImageTower":
     """The image tower; open_clip takes seconds to import, and linear probing does without."""
     from ulfine.models.backbone import load_image_tower
@@ -60,30 +70,43 @@ def load_tower(at: Cell) -> "ImageTower":
     return load_image_tower(at.backbone, at.params.backbone)
 
 
+def origin(at: Cell) -> Path:
+    """The file that identifies pictures, and with a backbone towers as well, by their hashes."""
+    return at.data / "meta.json" if at.names["backbone"] == NO_BACKBONE else at.features / META
+
+
 def checkpoint_key(at: Cell) -> str:
-    """A digest of all that the run depends on: parameters, split, features (hence pictures and towers), and code."""
+    """A digest of all that the run depends on: parameters, split, pictures and towers, and code."""
     sources = {path: sha256(Path(path)) for path in code("train")}
-    inputs = [sha256(at.split), sha256(at.features / META), str(torch.__version__)]
+    inputs = [sha256(at.split), sha256(origin(at)), str(torch.__version__)]
     return digest([at.params.values, at.names, inputs, sources])
 
 
 def params_digest(at: Cell, split: dict) -> str:
     """What all seeds of a cell share: parameters of the training, counts of the split, pictures and towers."""
-    counts = {name: sorted(numbers) for name, numbers in split["counts"].items()}
-    return digest([at.params.values, counts, read_json(at.features / META)])
+    counts = {name: sorted(numbers or []) for name, numbers in split["counts"].items()}
+    return digest([at.params.values, counts, read_json(origin(at))])
 
 
 def write_run(at: Cell, split: dict, result: Result) -> None:
     """Write everything that is deterministic."""
+    stand_in = at.names["backbone"] != NO_BACKBONE and at.params.backbone.pretrained == "embedded"
+    rows = result.rows
+    logs = {
+        "history": rows.steps,
+        "pseudo_labels": rows.classes,
+        "classifiers": rows.classifiers,
+        "validation": rows.validation,
+    }
     with new_folder(at.run) as folder:
-        write_tensors(folder / "logits.safetensors", result.logits)
-        write_tensors(folder / "weights.safetensors", result.weights)
-        for name, rows in (("history", result.history), ("pseudo_labels", result.class_history)):
-            if rows:  # zero-shot has none
-                write_csv(folder / f"{name}.csv", rows)
-        stand_in = at.params.backbone.pretrained == "embedded"
-        origin = {"params_digest": params_digest(at, split), "stand_in": stand_in}
-        write_json(folder / "run.json", result.summary | origin)
+        for name, tensors in (("logits", result.logits), ("weights", result.weights), ("cosines", result.cosines)):
+            if tensors:
+                write_tensors(folder / f"{name}.safetensors", tensors)
+        for name, table in logs.items():
+            if table:  # zero-shot has none
+                write_csv(folder / f"{name}.csv", table)
+        facts = {"params_digest": params_digest(at, split), "stand_in": stand_in}
+        write_json(folder / "run.json", result.summary | facts)
 
 
 if __name__ == "__main__":

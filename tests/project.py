@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 CODE = ("stages", "ulfine", "workflow", "Snakefile", "dvc.yaml", ".dvcignore", ".gitignore")
 CLASSES = ("red_circle", "green_bar", "blue_dot", "grey_cross")
 CELL = {"dataset": "shapes", "setting": "tail", "backbone": "tiny", "seed": 0}
+BASELINE = CELL | {"backbone": "none", "method": "scratch"}
 
 TINY_CLIP = {
     "embed_dim": 16,
@@ -30,6 +31,7 @@ PARAMS = {
         "backbone": ["tiny"],
         "method": ["zero_shot", "lp"],
         "seed": [0, 1],
+        "baseline": ["scratch"],
     },
     "datasets": {
         "shapes": {
@@ -68,17 +70,31 @@ PARAMS = {
         "steps": 4,
         "batch_size": 4,
         "unlabeled_ratio": 2,
+        "labeled_view": "weak",
         "optimizer": "sgd",
         "lr": 0.05,
         "momentum": 0.9,
+        "nesterov": False,
         "weight_decay": 5e-4,
+        "decay_vectors": True,
         "schedule": "cosine",
+        "ema_decay": 0,
         "scale": 25,
         "center": True,
+        "classifier_init": "text",
         "logit_adjustment": 1,
         "threshold": 0.3,
-        "unlabeled_weight": 1,
+        "pseudo_labels": "hard",
+        "pseudo_label_adjustment": 0,
+        "adjust_twice": False,
+        "unlabeled_adjustment": 0,
+        "unlabeled_prior": "estimated",
+        "prior_decay": 0.9,
+        "distribution_alignment": "none",
+        "losses": {"labeled": 1, "unlabeled": 1},
+        "test_crops": 1,
         "log_every": 2,
+        "validate_every": 0,
     },
     "methods": {
         "zero_shot": {"tune": "none"},
@@ -94,10 +110,22 @@ PARAMS = {
                 "update_every": 2,
                 "anchor": "running",
                 "visual_decay": 0.9,
-                "prior_decay": 0.9,
                 "orthogonality": 0.1,
+                "orthogonality_by": "loss",
             },
             "dlf": {"eta": 0.5, "align": "range", "use_in": ["pseudo_labels", "test"]},
+        },
+        "scratch": {
+            "tune": "scratch",
+            "scratch": {"depth": 10, "width": 1, "resolution": 16, "norm_momentum": 0.1},
+            "train": {
+                "classifier_init": "random",
+                "nesterov": True,
+                "decay_vectors": False,
+                "schedule": "cosine_7_16",
+                "ema_decay": 0.9,
+                "validate_every": 2,
+            },
         },
     },
     "runtime": {"device": "cpu", "num_threads": 1},

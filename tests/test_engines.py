@@ -89,6 +89,7 @@ def test_every_key_of_the_parameters_is_watched_by_a_stage(clone):
     succeeded(run(clone, "python", "-m", "ulfine", "study", "default"))
     params = read_yaml(clone / "params.yaml")
     grid = params["grid"]
+    grid["method"] += grid["baseline"]
     for section in ("dataset", "backbone", "method"):
         params[f"{section}s"] = {name: params[f"{section}s"][name] for name in grid[section]}
     for dataset in params["datasets"].values():
@@ -154,6 +155,12 @@ def cells(stage: str, method: str, seeds=(0, 1)) -> set[str]:
     return {f"{stage}@shapes-tail-tiny-{method}-{seed}" for seed in seeds}
 
 
+def of_scratch(engine: str, seeds=(0, 1)) -> set[str]:
+    """Training and evaluation of the baseline; to Snakemake the latter is a cell like any other."""
+    evaluate = "evaluate_baseline@shapes-tail" if engine == "dvc" else "evaluate@shapes-tail-none"
+    return {f"{name}-scratch-{seed}" for name in ("baseline@shapes-tail", evaluate) for seed in seeds}
+
+
 def test_both_engines_give_the_same_bytes(by_dvc, by_snakemake):
     one, two = outputs(by_dvc), outputs(by_snakemake)
     assert any("logits.safetensors" in name for name in one) and any("metrics.json" in name for name in one)
@@ -191,6 +198,7 @@ def test_a_cell_more_runs_what_it_needs_alone(by_dvc, by_snakemake, params, engi
     params["grid"]["seed"] = [0, 1, 2]
     project.write_params(folder, params)
     new = {name for stage in ("train", "evaluate") for m in ("zero_shot", "lp") for name in cells(stage, m, [2])}
+    new |= of_scratch(engine, [2])
     assert rerun(folder, engine, dry=True) - {"check"} == new | {"split@shapes-tail-2", "aggregate"}
 
 
@@ -207,6 +215,31 @@ def test_one_value_of_one_method_reruns_that_method(by_dvc, by_snakemake, params
         after = outputs(changed)
         differ = {name for name in before if before[name] != after[name]}
         assert differ and all("/lp/" in name for name in differ)
+
+
+@pytest.mark.parametrize("engine", ["dvc", "snakemake"])
+def test_a_value_of_the_baseline_reruns_the_baseline(by_dvc, by_snakemake, params, engine, tmp_path):
+    folder = copied(by_dvc if engine == "dvc" else by_snakemake, tmp_path)
+    params["methods"]["scratch"]["scratch"]["width"] = 2
+    project.write_params(folder, params)
+    assert rerun(folder, engine, dry=True) - {"check"} == of_scratch(engine) | {"aggregate"}
+
+
+@pytest.mark.parametrize("engine", ["dvc", "snakemake"])
+def test_the_results_of_a_study_stay_when_another_runs(by_dvc, by_snakemake, params, engine, tmp_path):
+    folder = copied(by_dvc if engine == "dvc" else by_snakemake, tmp_path)
+    before = outputs(folder) | {str(path): path.read_bytes() for path in sorted((folder / "results/tiny").iterdir())}
+    params["study"] = "other"
+    params["grid"] |= {"method": ["lp"], "baseline": []}
+    project.write_params(folder, params)
+    assert rerun(folder, engine) - {"check"} == {"aggregate"}
+    assert set(pd.read_csv(folder / "results/other/runs.csv")["method"]) == {"lp"}
+    after = outputs(folder) | {str(path): path.read_bytes() for path in sorted((folder / "results/tiny").iterdir())}
+    assert after == before
+    params["study"] = "tiny"
+    params["grid"] |= {"method": ["zero_shot", "lp"], "baseline": ["scratch"]}
+    project.write_params(folder, params)
+    assert rerun(folder, engine) - {"check"} <= {"aggregate"}  # and the way back costs no training
 
 
 @pytest.mark.parametrize("engine", ["dvc", "snakemake"])
@@ -252,7 +285,7 @@ def test_snakemake_refuses_values_that_dvc_would_not_see(by_snakemake):
 
 @pytest.mark.slow
 def test_every_method_gives_the_same_bytes_under_every_engine(params, tmp_path):
-    params["grid"]["method"] = list(params["methods"])
+    params["grid"]["method"] = [name for name in params["methods"] if name != "scratch"]
     found = []
     for number, engine in enumerate((("dvc", "repro"), ("snakemake", "--cores", "1"), ("snakemake", "--cores", "2"))):
         folder = project.make_project(tmp_path / str(number))

@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 
 from tests import project
-from tests.project import CELL, ROOT, stage, succeeded
+from tests.project import BASELINE, CELL, ROOT, stage, succeeded
 from ulfine.arrays import read_tensors
 from ulfine.params.base import read_yaml
 
 RUN = "artifacts/runs/shapes/tail/tiny/{}/seed0"
+SCRATCH = "artifacts/runs/shapes/tail/none/scratch/seed0"
 METRICS = "results/cells/shapes/tail/tiny/{}/seed0/metrics.json"
 
 
@@ -48,7 +49,11 @@ def trained(prepared, tmp_path_factory) -> Path:
         succeeded(stage(folder, "train", **CELL, method=method))
         shutil.copy(folder / "trace-train.json", folder / f"trace-train-{method}.json")
         succeeded(stage(folder, "evaluate", **CELL, method=method))
-    grid = project.PARAMS["grid"] | {"seed": [0], "method": ["zero_shot", "ulfine"]}  # lp is left over
+    succeeded(stage(folder, "train", **BASELINE))
+    shutil.move(folder / "trace-train.json", folder / "trace-baseline.json")
+    succeeded(stage(folder, "evaluate", **BASELINE))
+    grid = {"seed": [0], "method": ["zero_shot", "ulfine"], "baseline": ["scratch"]}  # lp is left over
+    grid = project.PARAMS["grid"] | grid
     project.write_params(folder, project.PARAMS | {"grid": grid})
     succeeded(stage(folder, "aggregate"))
     return folder
@@ -87,7 +92,8 @@ def test_features_of_every_view_are_complete(prepared):
 
 def test_a_trained_cell_leaves_what_the_design_names(trained):
     folder = trained / RUN.format("ulfine")
-    names = {"history.csv", "logits.safetensors", "pseudo_labels.csv", "run.json", "weights.safetensors"}
+    tables, tensors = {"history.csv", "pseudo_labels.csv", "classifiers.csv"}, {"logits", "weights", "cosines"}
+    names = tables | {"run.json"} | {f"{name}.safetensors" for name in tensors}
     assert {path.name for path in folder.iterdir()} == names
     logits = read_tensors(folder / "logits.safetensors")
     expected = {f"{part}.{name}" for part in ("test", "validation") for name in ("linear", "text", "fused", "labels")}
@@ -96,6 +102,23 @@ def test_a_trained_cell_leaves_what_the_design_names(trained):
     assert pd.read_csv(folder / "history.csv")["step"].tolist() == [2, 4]
     assert pd.read_csv(folder / "pseudo_labels.csv")["seen"].sum() == 4 * 8
     assert not list((trained / "artifacts/checkpoints").glob("*"))
+    classifiers = pd.read_csv(folder / "classifiers.csv")
+    assert len(classifiers) == 2 * 2 * 4 and set(classifiers["classifier"]) == {"linear", "text"}
+    found = read_tensors(folder / "cosines.safetensors")
+    assert {name: cosines.shape for name, cosines in found.items()} == {"linear": (4, 4), "text": (4, 4)}
+
+
+def test_a_baseline_predicts_with_its_average_and_keeps_its_validation_curve(trained):
+    curve = pd.read_csv(trained / SCRATCH / "validation.csv")
+    assert curve["step"].tolist() == [2] * 4 + [4] * 4 and curve["pictures"].tolist() == [3] * 8
+    found = json.loads((trained / METRICS.replace("tiny/{}", "none/scratch").format()).read_text())
+    assert [point["step"] for point in found["validation_curve"]] == [2, 4]
+    last = curve[curve["step"] == 4]
+    assert found["validation_curve"][1]["accuracy"] == pytest.approx((last["right"] / 3).mean())
+    assert found["validation_curve"][1]["accuracy"] == pytest.approx(found["validation"]["accuracy"])
+    weights = read_tensors(trained / SCRATCH / "weights.safetensors")
+    assert not np.array_equal(weights["linear.weight"], weights["average.linear.weight"])
+    assert not found["stand_in"]
 
 
 def test_zero_shot_is_the_cosine_of_the_joint_space(trained):
@@ -132,14 +155,17 @@ def test_the_same_inputs_give_the_same_bytes(trained, tiny):
         assert (tiny / METRICS.format(method)).read_bytes() == (trained / METRICS.format(method)).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["check", "data", "backbone", "split", "features", "train", "evaluate", "aggregate"])
+@pytest.mark.parametrize(
+    "name", ["check", "data", "backbone", "split", "features", "train", "baseline", "evaluate", "aggregate"]
+)
 def test_a_stage_depends_on_the_files_that_it_imports_and_no_more(trained, name):
     traces = sorted(trained.glob(f"trace-{name}*.json"))
     used = {file for trace in traces for file in json.loads(trace.read_text())["files"]}
     declared = read_yaml(ROOT / "dvc.yaml")["stages"][name]["deps"]
+    script = "train" if name == "baseline" else name
     packages = {file for file in used if file.endswith("__init__.py")}
     assert sorted(used - packages) == sorted(path for path in declared if path.startswith("ulfine/"))
-    assert f"stages/{name}.py" in declared
+    assert f"stages/{script}.py" in declared
     for package in packages:  # they may be left out because they hold nothing
         assert (ROOT / package).read_text().count('"""') == 2
 
@@ -198,7 +224,9 @@ def test_a_missing_or_truncated_input_is_named(tiny, spoil, message):
 
 def test_a_misspelt_method_is_named_with_what_is_allowed(tiny):
     line = one_line(stage(tiny, "train", **CELL, method="lpp"))
-    assert line.endswith("params.yaml: methods.lpp: no key 'lpp' here (allowed: zero_shot, lp, lft, fft, ulfine)")
+    assert line.endswith(
+        "params.yaml: methods.lpp: no key 'lpp' here (allowed: zero_shot, lp, lft, fft, ulfine, scratch)"
+    )
 
 
 def test_a_gpu_that_is_not_there_is_named(tiny, params):
@@ -245,7 +273,8 @@ def test_a_setting_that_the_data_cannot_serve_is_refused_before_any_work(tiny, p
 def test_aggregate_takes_the_cells_of_the_grid_alone(trained):
     tables = trained / "results/tiny"
     runs = pd.read_csv(tables / "runs.csv")
-    assert runs["method"].tolist() == ["zero_shot", "ulfine"]
+    assert runs["method"].tolist() == ["zero_shot", "ulfine", "scratch"]
+    assert runs["backbone"].tolist() == ["tiny", "tiny", "none"]
     assert runs["accuracy"][1] == json.loads((trained / METRICS.format("ulfine")).read_text())["accuracy"]
     costs = pd.read_csv(tables / "cost.csv")
     assert list(costs.columns[5:]) == ["train_seconds", "images_seen", "flops", "peak_memory_mb", "device"]

@@ -69,6 +69,12 @@ def write_csv(target: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, as text by column."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def read_json(path: Path) -> Any:
     """The values in a JSON file.
 

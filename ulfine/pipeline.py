@@ -13,12 +13,19 @@ from ulfine.params.base import read_yaml
 
 PARAMS = Path("params.yaml")
 PIPELINE = Path("dvc.yaml")
+NO_BACKBONE = "none"  # what stands for the backbone of a baseline from scratch
+BASELINE = {"train": "baseline", "evaluate": "evaluate_baseline"}  # the same scripts, with fewer inputs
 RESOLVED = Path(".snakemake/params")
+NAMES = ("dataset", "setting", "backbone", "method", "seed")  # of a cell, in the order of its paths
 
 
 @cache
 def _stages() -> dict[str, Any]:
     return read_yaml(PIPELINE)["stages"]
+
+
+def _declaration(stage: str, cell: dict[str, str | int]) -> dict[str, Any]:
+    return _stages()[BASELINE.get(stage, stage) if cell.get("backbone") == NO_BACKBONE else stage]
 
 
 def code(stage: str) -> list[str]:
@@ -33,7 +40,10 @@ def parameters(stage: str, cell: dict[str, str | int]) -> dict[str, Any]:
         ValueError: params.yaml lacks a key.
     """
     values = read_yaml(PARAMS)
-    keys = (re.sub(r"\$\{item\.(\w+)\}", lambda m: str(cell[m[1]]), key) for key in _stages()[stage].get("params", []))
+    keys = (
+        re.sub(r"\$\{item\.(\w+)\}", lambda m: str(cell[m[1]]), key)
+        for key in _declaration(stage, cell).get("params", [])
+    )
     return {key: _value(values, key) for key in keys}
 
 
@@ -54,7 +64,7 @@ def resolved(stage: str, cell: dict[str, str | int]) -> Path:
     Snakemake itself compares parameters only for outputs that it made (docs/engines.md).
     """
     values = parameters(stage, cell)
-    names = [f"seed{value}" if key == "seed" else str(value) for key, value in cell.items()]
+    names = [f"seed{cell[key]}" if key == "seed" else str(cell[key]) for key in NAMES if key in cell]
     path = RESOLVED.joinpath(stage, *names[:-1], f"{names[-1] if names else stage}.json")
     content = {"digest": digest(values), "values": values}
     if not path.exists() or read_yaml(path)["digest"] != content["digest"]:

@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 import torch
 
-from ulfine.data.augmentation import GREY, cutout, key, strong_views, weak_views
+from ulfine.data.augmentation import GREY, cutout, five_crops, key, minimalist_views, strong_views, weak_views
 from ulfine.params.augmentation import Augmentation, Strong, Weak
 
 RAMP = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(1, 8, 8, 3)
@@ -60,3 +61,22 @@ def test_keys_tell_seed_step_and_stream_apart():
     assert len({key(a, b, c) for a in range(5) for b in range(5) for c in range(3)}) == 75
     assert key(1, 2) == key(1, 2) != key(2, 1)
     assert len({key(1), key(1, 0), key(1, 0, 0), key(0, 1)}) == 4  # SeedSequence alone pads with zeros
+
+
+@pytest.mark.parametrize(("done", "least"), [(0.0, 0.08), (0.6, 0.264), (1.0, 1.0)])
+def test_minimalist_crops_shrink_less_and_less(done, least):
+    # 0.08 + 0.92 (1 - sqrt(1 - 0.36)) = 0.264; a ramp from left to right tells how wide a crop was
+    side = 100
+    ramp = np.broadcast_to(np.arange(side, dtype=np.uint8)[None, :, None], (side, side, 3))
+    views = minimalist_views(np.repeat(ramp[None], 300, axis=0), seed=0, done=done)
+    widths = views[:, 50, -1, 0].astype(int) - views[:, 50, 0, 0]
+    assert views.shape == (300, side, side, 3)
+    assert abs(widths.min() - side * least**0.5) < 4 and abs(widths.max() - side) < 4
+    assert (widths > 0).all()  # none is mirrored
+
+
+def test_five_crops_are_corners_and_centre():
+    picture = torch.arange(31 * 31).reshape(1, 31, 31, 1)
+    found = five_crops(picture)
+    assert all(crop.shape == (1, 28, 28, 1) for crop in found)
+    assert [divmod(crop[0, 0, 0, 0].item(), 31) for crop in found] == [(0, 0), (0, 3), (3, 0), (3, 3), (1, 1)]

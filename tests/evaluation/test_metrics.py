@@ -7,6 +7,7 @@ from ulfine.evaluation.metrics import (
     geometric_mean,
     pseudo_label_scores,
     recalls,
+    reliability,
     scores,
     softmax,
 )
@@ -60,14 +61,20 @@ def test_groups_go_by_count_and_ties_by_index():
 def test_calibration_error_by_hand():
     # confidences 0.9 (right), 0.9 (wrong) and 0.6 (right): gaps |1/2 - 0.9| on 2 of 3 and |1 - 0.6| on 1 of 3
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]])
-    assert calibration_error(probabilities, np.array([0, 1, 1])) == pytest.approx(0.4 * 2 / 3 + 0.4 / 3)
-    assert calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0
+    bins = reliability(probabilities, np.array([0, 1, 1]))
+    assert bins == [
+        {"bin": 9, "pictures": 1, "confidence": 0.6, "accuracy": 1.0},
+        {"bin": 13, "pictures": 2, "confidence": 0.9, "accuracy": 0.5},
+    ]
+    assert calibration_error(bins) == pytest.approx(0.4 * 2 / 3 + 0.4 / 3)
+    assert calibration_error(reliability(np.array([[1.0, 0.0]]), np.array([0]))) == 0
+    assert calibration_error([]) is None
 
 
 def test_calibration_has_15_bins():
     # 0.61 and 0.66 share the bin from 9/15 to 10/15; of 10 or of 20 bins they would not, of 5 so would 0.75
     probabilities = np.array([[0.61, 0.39], [0.66, 0.34], [0.75, 0.25]])
-    found = calibration_error(probabilities, np.array([0, 1, 0]))
+    found = calibration_error(reliability(probabilities, np.array([0, 1, 0])))
     assert found == pytest.approx((abs(1 - 0.61 - 0.66) + 0.25) / 3)
 
 
@@ -82,8 +89,13 @@ def test_pseudo_labels_by_hand():
     assert found["pl_accuracy"] == pytest.approx(2 / 3)  # of the kept ones with a known label
     assert found["pl_tail_recall"] == pytest.approx(1 / 3)
     assert found["pl_wrong_confidence"] == pytest.approx((0.8 + 0.6) / 2)
+    assert found["pl_right_confidence"] == pytest.approx((0.9 + 0.7) / 2)
+    assert found["pl_by_class"] == {"kept": [1, 2], "right": [1, 1], "wrong": [1, 0]}
+    assert found["pl_ece"] == pytest.approx((1 - 0.9 + 0.8 + 0.6 + 1 - 0.7) / 4)  # each in a bin of its own
 
 
 def test_what_cannot_be_known_is_none():
     found = pseudo_label_scores(logits([0.6, 0.4]), np.array([-1]), threshold=0.7, tail=[1])
-    assert found == {"pl_coverage": 0.0, "pl_accuracy": None, "pl_tail_recall": None, "pl_wrong_confidence": None}
+    assert found.pop("pl_by_class") == {"kept": [0, 0], "right": [0, 0], "wrong": [0, 0]}
+    assert found.pop("pl_coverage") == 0.0
+    assert set(found) > {"pl_accuracy", "pl_ece"} and set(found.values()) == {None}

@@ -2,7 +2,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ulfine.methods.paf import PrototypeFitting, ema, mixed, mixing_weights, orthogonality, spread, updated_visual
+from ulfine.methods.paf import (
+    PrototypeFitting,
+    ema,
+    mixed,
+    mixing_weights,
+    orthogonality,
+    projected,
+    spread,
+    updated_visual,
+)
 from ulfine.params.method import Paf
 
 TEXT = torch.eye(3)
@@ -10,7 +19,7 @@ TEXT = torch.eye(3)
 
 def options(**changes) -> Paf:
     base = {"prototypes": "buffer", "mu": 0.5, "update_every": 1, "anchor": "running", "orthogonality": 0.0}
-    return Paf(**(base | {"visual_decay": 0.5, "prior_decay": 0.5} | changes))
+    return Paf(**(base | {"visual_decay": 0.5, "orthogonality_by": "loss"} | changes))
 
 
 def test_ema_by_hand():
@@ -47,26 +56,20 @@ def test_visual_prototypes_start_at_the_first_mean_and_then_average():
     assert visual[1].tolist() == [0.0, 0.0]
 
 
+PRIOR = torch.tensor([0.5, 0.5, 0.0])
+
+
 def observed(fitting: PrototypeFitting) -> PrototypeFitting:
-    features = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    fitting.observe(features, torch.tensor([0, 1]), torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
+    """The first two classes have been seen, at right angles to their text."""
+    fitting.observe(torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), torch.tensor([0, 1]))
     return fitting
-
-
-def test_the_prior_is_that_of_the_predictions_from_the_first_step():
-    fitting = PrototypeFitting(TEXT, options(prior_decay=0.99))
-    fitting.observe(TEXT, torch.arange(3), torch.tensor([[0.6, 0.3, 0.1]]))
-    assert mixing_weights(fitting.prior, 1).tolist() == pytest.approx([1, 1 / 2, 1 / 6])  # nothing pulls it to uniform
-    fitting.observe(TEXT, torch.arange(3), torch.tensor([[0.0, 0.5, 0.5]]))
-    shares = (fitting.prior / fitting.prior.sum()).tolist()
-    assert shares == pytest.approx([0.6 * 0.99 / 1.99, (0.3 * 0.99 + 0.5) / 1.99, (0.1 * 0.99 + 0.5) / 1.99])
 
 
 @pytest.mark.parametrize("anchor", ["running", "initial"])
 def test_a_class_that_no_batch_has_shown_stays_as_it_was(anchor):
     fitting = observed(PrototypeFitting(TEXT, options(anchor=anchor)))
     prototypes = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.6, 0.0, 0.8]])  # the third has been learning
-    found = fitting.fit(prototypes)
+    found = fitting.fit(prototypes, PRIOR)
     assert found[2].tolist() == prototypes[2].tolist()
     assert found[0].tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 0.0])
     assert fitting.text_share.tolist() == pytest.approx([0.5, 0.5, 1.0])
@@ -76,7 +79,7 @@ def test_without_an_anchor_the_text_is_forgotten_geometrically():
     fitting = observed(PrototypeFitting(TEXT, options()))
     prototypes = TEXT
     for _ in range(5):
-        prototypes = fitting.fit(prototypes)
+        prototypes = fitting.fit(prototypes, PRIOR)
     assert fitting.text_share.tolist() == pytest.approx([0.5**5, 0.5**5, 1.0])
     assert F.cosine_similarity(prototypes[0], TEXT[0], dim=0) < 0.05
 
@@ -85,7 +88,7 @@ def test_the_frozen_text_as_anchor_keeps_its_share():
     fitting = observed(PrototypeFitting(TEXT, options(anchor="initial")))
     prototypes = TEXT
     for _ in range(5):
-        prototypes = fitting.fit(prototypes)
+        prototypes = fitting.fit(prototypes, PRIOR)
     assert fitting.text_share.tolist() == pytest.approx([0.5, 0.5, 1.0])
     assert prototypes[0].tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 0.0])
 
@@ -108,7 +111,7 @@ def test_spreading_buffers_lowers_the_orthogonality_term():
 def test_buffers_are_spread_after_a_fit_and_learnable_ones_left_to_their_loss():
     text = F.normalize(torch.tensor([[1.0, 0.2, 0.0], [1.0, 0.0, 0.2], [0.0, 0.0, 1.0]]), dim=-1)
     found = {
-        kind: observed(PrototypeFitting(text, options(prototypes=kind, orthogonality=0.5))).fit(text)
+        kind: observed(PrototypeFitting(text, options(prototypes=kind, orthogonality=0.5))).fit(text, PRIOR)
         for kind in ("buffer", "learnable")
     }
     assert orthogonality(found["buffer"]) < orthogonality(found["learnable"])
@@ -116,7 +119,23 @@ def test_buffers_are_spread_after_a_fit_and_learnable_ones_left_to_their_loss():
 
 def test_all_that_paf_remembers_is_in_its_state():
     state = observed(PrototypeFitting(TEXT, options())).state_dict()
-    assert set(state) == {"text", "visual", "seen", "prior", "text_share"}
+    assert set(state) == {"text", "visual", "seen", "text_share"}
     fresh = PrototypeFitting(TEXT, options())
     fresh.load_state_dict(state)
-    assert fresh.fit(TEXT).tolist() == observed(PrototypeFitting(TEXT, options())).fit(TEXT).tolist()
+    assert fresh.fit(TEXT, PRIOR).tolist() == observed(PrototypeFitting(TEXT, options())).fit(TEXT, PRIOR).tolist()
+
+
+def test_the_projection_goes_to_the_nearest_orthonormal_rows():
+    # 60 degrees apart: the nearest right angle opens both by 15 degrees
+    angle = torch.deg2rad(torch.tensor([0.0, 60.0, -15.0, 75.0]))
+    rows = torch.stack([angle.cos(), angle.sin()], dim=1)
+    torch.testing.assert_close(projected(3 * rows[:2], 1.0), rows[2:])
+    torch.testing.assert_close(projected(3 * rows[:2], 0.0), rows[:2])
+    assert orthogonality(projected(rows[:2], 0.5)) < orthogonality(rows[:2])
+
+
+@pytest.mark.parametrize("kind", ["learnable", "buffer"])
+def test_a_projection_acts_on_prototypes_of_either_kind(kind):
+    text = F.normalize(torch.tensor([[1.0, 0.2, 0.0], [1.0, 0.0, 0.2], [0.0, 0.0, 1.0]]), dim=-1)
+    fitting = PrototypeFitting(text, options(prototypes=kind, orthogonality=1.0, orthogonality_by="projection"))
+    assert orthogonality(observed(fitting).fit(text, PRIOR)).item() == pytest.approx(0, abs=1e-10)

@@ -1,10 +1,12 @@
 import pytest
 
-from tests.project import ROOT
+from tests.project import PARAMS, ROOT
 from ulfine.params.base import read_yaml, validated
 from ulfine.params.grid import Grid
 from ulfine.params.root import Params, load
 
+OK = None  # nothing is wrong
+PAF, BACKBONE = PARAMS["methods"]["ulfine"]["paf"], PARAMS["backbones"]["tiny"]
 SETTING = "datasets.shapes.settings.tail"
 
 
@@ -29,10 +31,59 @@ def change(params: dict, key: str, value: object) -> None:
         ("train.lr", KeyError, "train.lr: field required"),
         ("train.learning_rate", 1, "train: unknown key 'learning_rate' (allowed: steps, batch_size,"),
         ("train.treshold", 1, "train: unknown key 'treshold', did you mean threshold? (allowed: steps,"),
-        ("methods.lp.tune", "heads", "methods.lp.tune = 'heads': input should be 'none', 'head', 'adapters' or 'all'"),
+        ("methods.lp.tune", "heads", "methods.lp.tune = 'heads': input should be 'none', 'head', 'adapters', 'all'"),
         ("methods.lp.train.lr", 0, "methods.lp.train.lr = 0: input should be greater than 0"),
         ("methods.lp.train.momentum", 1, "methods.lp.train.momentum = 1: input should be less than 1"),
         ("methods.lp.adapter", {"width": 4}, "methods.lp: tune: head does not allow the key adapter"),
+        ("methods.lp.paf", {"mu": 1}, "methods.lp.paf.prototypes: field required"),
+        ("methods.scratch.scratch.depth", 27, "methods.scratch.scratch: depth = 27: a Wide ResNet has 6n + 4 layers"),
+        ("methods.scratch.scratch", KeyError, "methods.scratch: tune: scratch needs the key scratch"),
+        ("methods.ulfine.paf.orthogonality_by", "projection", OK),
+        (
+            "methods.ulfine.paf",
+            PAF | {"orthogonality_by": "projection", "orthogonality": 2.0},
+            "methods.ulfine.paf: orthogonality = 2: a projection goes at most the whole way, 1",
+        ),
+        (
+            "train.losses",
+            {"labeled": 1, "entropi": 1},
+            "train.losses.entropi = 1: input should be 'labeled'",
+        ),
+        ("train.nesterov", True, OK),
+        ("train.momentum", 0, "train, with methods.scratch.train over datasets.shapes.train: nesterov: true needs opt"),
+        ("train.unlabeled_ratio", 0, "train: losses.unlabeled needs unlabeled pictures: unlabeled_ratio = 0 allows"),
+        (
+            "train.pseudo_label_adjustment",
+            1,
+            "train: pseudo_label_adjustment = 1 with logit_adjustment = 1 corrects for the prior twice (allowed: either",
+        ),
+        ("methods.lp.train", {"logit_adjustment": 0, "pseudo_label_adjustment": 1}, OK),
+        ("methods.lp.train", {"adjust_twice": True, "pseudo_label_adjustment": 1}, OK),
+        (
+            "methods.lp.train",
+            {"pseudo_label_adjustment": 0.5},
+            "train, with methods.lp.train over datasets.shapes.train: pseudo_label_adjustment = 0.5 with logit_adjustm",
+        ),
+        (
+            "methods.lp.train",
+            {"test_crops": 5},
+            "methods.lp: test_crops = 5: tune: head sees cached features of whole pictures (allowed: 1)",
+        ),
+        (
+            "methods.lp.train",
+            {"labeled_view": "minimalist"},
+            "methods.lp: labeled_view = 'minimalist': tune: head sees",
+        ),
+        ("methods.scratch.train", {}, "methods.scratch: classifier_init = 'text': tune: scratch knows no text"),
+        (
+            "methods.ulfine.train",
+            {"unlabeled_ratio": 0, "losses": {"labeled": 1}},
+            "methods.ulfine: unlabeled_ratio = 0: paf goes by the predictions on unlabeled pictures",
+        ),
+        ("grid.baseline", [], OK),
+        ("grid.baseline", ["lp"], "grid.baseline = 'lp' is not in methods with tune: scratch (allowed: scratch)"),
+        ("grid.method", ["scratch"], "grid.method = 'scratch' is not in methods (allowed: zero_shot, lp, lft, fft, ul"),
+        ("backbones.none", BACKBONE, "backbones.none: the name stands for no backbone; choose another"),
         ("methods.fft.tower_lr", KeyError, "methods.fft: tune: all needs the key tower_lr"),
         ("methods.ulfine.adapter.width", 0, "methods.ulfine.adapter.width = 0: input should be greater than or equal"),
         ("methods.ulfine.dlf", KeyError, "methods.ulfine: paf needs dlf: without fusion nothing reads the prototypes"),
@@ -57,7 +108,11 @@ def change(params: dict, key: str, value: object) -> None:
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(params, key, value, message):
+    params["grid"] |= {"method": ["zero_shot", "lp", "lft", "fft", "ulfine"], "baseline": ["scratch"]}
     change(params, key, value)
+    if message is OK:
+        validated(Params, params, "params.yaml: ")
+        return
     with pytest.raises(ValueError) as caught:
         validated(Params, params, "params.yaml: ")
     assert str(caught.value).startswith(f"params.yaml: {message}")
@@ -65,7 +120,7 @@ def test_what_is_wrong_is_said_in_one_line(params, key, value, message):
 
 
 def test_cells_that_dvc_would_take_for_one_are_refused():
-    names = {"backbone": ["x"], "method": ["m"], "seed": [0]}
+    names = {"backbone": ["x"], "method": ["m"], "seed": [0], "baseline": []}
     Grid(dataset=["a", "a-b"], setting=["c", "d"], **names)
     with pytest.raises(ValueError, match=r"two cells would both be a-b-c-0 to DVC; rename one of dataset, setting"):
         Grid(dataset=["a", "a-b"], setting=["b-c", "c"], **names)

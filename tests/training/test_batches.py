@@ -36,10 +36,16 @@ class Recorder:
 
     strong = weak
 
+    def plain(self, _part, indices):
+        return -torch.from_numpy(indices)
 
-def batches(params, seed: int = 0) -> Batches:
-    indices = {"labeled": np.arange(0, 6), "unlabeled": np.arange(6, 20)}
-    return Batches(Recorder(), np.arange(20) % 4, indices, Train(**params["train"]), seed)
+    def minimalist(self, indices, _seed, done):
+        return torch.full((len(indices),), done)
+
+
+def batches(params, seed: int = 0, unlabeled=range(6, 20), **train) -> Batches:
+    indices = {"labeled": np.arange(0, 6), "unlabeled": np.array(unlabeled)}
+    return Batches(Recorder(), np.arange(20) % 4, indices, Train(**params["train"] | train), seed)
 
 
 def test_a_batch_is_a_function_of_seed_and_step(params):
@@ -58,6 +64,25 @@ def test_sizes_labels_and_pairs(params):
     assert batch.truth.tolist() == (batch.weak % 4).tolist()
     assert batch.weak.tolist() == batch.strong.tolist()  # the same pictures, two views
     assert batches(params).images_per_step == 4 + 8 + 8
+
+
+def test_copies_of_labeled_pictures_are_marked_and_their_labels_hidden(params):
+    batch = batches(params, unlabeled=range(20)).at(0)
+    copies = batch.weak < 6
+    assert copies.any() and batch.own.tolist() == (~copies).tolist()
+    assert batch.truth.tolist() == [-1 if copy else k % 4 for k, copy in zip(batch.weak.tolist(), copies, strict=True)]
+
+
+def test_labeled_pictures_alone(params):
+    batch = batches(params, unlabeled_ratio=0, losses={"labeled": 1}).at(0)
+    assert batch.weak is None and batch.strong is None and batch.truth is None and len(batch.labeled) == 4
+
+
+def test_labeled_views_are_those_asked_for(params):
+    weak = batches(params).at(2).labeled
+    assert batches(params, labeled_view="plain").at(2).labeled.tolist() == (-weak).tolist()
+    shares = [batches(params, labeled_view="minimalist", steps=5).at(step).labeled[0].item() for step in range(5)]
+    assert shares == [0, 0.25, 0.5, 0.75, 1]
 
 
 def test_the_views_of_a_step_are_drawn_apart(params):

@@ -5,10 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from ulfine.methods.fixmatch import PseudoLabels
+from ulfine.data.augmentation import five_crops
+from ulfine.models.classifiers import CosineClassifier, UnitFeatures
 from ulfine.params.method import Method
 from ulfine.params.train import Train
 from ulfine.training import loop
+from ulfine.training.average import WeightAverage
 from ulfine.training.batches import Batches
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.flops import flop_counter
@@ -51,14 +53,18 @@ class Run:
         self.views = Clouds(labels, stop_after)
         indices = {"labeled": np.arange(0, 15), "unlabeled": np.arange(15, 60)}
         self.batches = Batches(self.views, labels, indices, self.train, seed=3)
-        start = Start(torch.zeros(6), torch.randn(3, 6), torch.zeros(6), torch.zeros(3))
-        encoder = nn.Linear(6, 6)
-        self.learner = Learner(encoder, start, Method(**params["methods"][method]), self.train)
+        text = torch.nn.functional.normalize(torch.randn(3, 6), dim=-1)
+        tower = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6)) if method == "scratch" else nn.Linear(6, 6)
+        start = Start(UnitFeatures(tower, torch.zeros(6)), CosineClassifier(text, 25), text, torch.zeros(3))
+        self.learner = Learner(start, Method(**params["methods"][method]), self.train)
         self.history = History(3, CPU)
         self.checkpoint = Checkpoint(folder / "run.pt", CPU)
 
     def fit(self):
-        return loop.Loop(self.learner, self.batches, self.train, self.history, self.checkpoint).run()
+        self.loop = loop.Loop(
+            self.learner, self.batches, self.train, self.history, self.checkpoint, lambda: [{"class": 0, "right": 1}]
+        )
+        return self.loop.run()
 
 
 @pytest.fixture
@@ -72,15 +78,17 @@ def test_training_learns_what_can_be_learned(params, tmp_path):
     predicted = loop.predict(run.learner, run.views, "test", np.arange(60))
     assert (predicted["fused"].argmax(1) == np.arange(60) % 3).mean() > 0.95
     assert cost.images_seen == 60 * (4 + 8 + 8) and cost.flops > 0
-    losses = [row["loss"] for row in run.history.rows]
+    losses = [row["loss"] for row in run.history.rows.steps]
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("method", ["lp", "fft", "ulfine"])
+@pytest.mark.parametrize("method", ["lp", "fft", "ulfine", "scratch"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.usefixtures("eager_checkpoints")
 def test_an_interrupted_run_ends_as_an_undisturbed_one(params, tmp_path, method, optimizer):
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    if method == "scratch":
+        params["train"] |= {"ema_decay": 0.9, "validate_every": 4}
     whole = Run(params, tmp_path / "a", method, optimizer=optimizer)
     whole.fit()
     for stop_after in (11, 13):  # in the middle of a step, twice
@@ -89,10 +97,13 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(params, tmp_path, method,
     resumed = Run(params, tmp_path / "b", method, optimizer=optimizer)
     resumed.fit()
     assert resumed.views.calls < whole.views.calls
-    one, two = whole.learner.trained(), resumed.learner.trained()
-    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    for one, two in (
+        (whole.learner.trained(), resumed.learner.trained()),
+        (whole.loop.average.weights, resumed.loop.average.weights),
+    ):
+        assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
     assert whole.history.rows == resumed.history.rows
-    assert whole.history.class_rows == resumed.history.class_rows
+    assert len(whole.history.rows.validation) == (3 if method == "scratch" else 0)
 
 
 @pytest.mark.parametrize("keep", [None, b"", bytes(500), b"garbage"])
@@ -111,38 +122,52 @@ def test_a_spoilt_checkpoint_is_as_good_as_none(params, tmp_path, capsys, keep):
 def test_a_loss_that_is_not_finite_stops_the_run(params, tmp_path):
     run = Run(params, tmp_path)
     with torch.no_grad():
-        run.learner.encoder.weight.fill_(float("nan"))
+        run.learner.encoder.encoder.weight.fill_(float("nan"))
     with pytest.raises(ValueError, match=r"loss is nan at step 5; a smaller train\.lr may help"):
         run.fit()
 
 
-def test_the_cosine_schedule_by_hand():
-    assert [loop.rate_factor(step, 4, "cosine") for step in range(4)] == pytest.approx(
-        [1, 0.853553, 0.5, 0.146447], abs=1e-6
-    )
-    assert loop.rate_factor(3, 4, "constant") == 1
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [1, 1, 1, 1]),
+        ("cosine", [1, 0.853553, 0.5, 0.146447]),
+        ("cosine_7_16", [1, 0.941544, 0.773010, 0.514103]),
+    ],
+)
+def test_the_schedules_by_hand(schedule, expected):
+    assert [loop.rate_factor(step, 4, schedule) for step in range(4)] == pytest.approx(expected, abs=1e-6)
 
 
-def test_history_counts_by_hand():
-    history = History(3, CPU)
-    targets = PseudoLabels(
-        labels=torch.tensor([0, 1, 1, 2]),
-        confidence=torch.tensor([0.9, 0.9, 0.9, 0.1]),
-        kept=torch.tensor([True, True, True, False]),
-        probabilities=torch.zeros(4, 3),
-    )
-    history.add({"labeled": torch.tensor(1.0)}, targets, torch.tensor([0, 0, -1, 2]))
-    history.add({"labeled": torch.tensor(2.0)}, targets, torch.tensor([0, 1, 2, 2]))
-    row = history.close_row(2, lr=0.5)
-    assert row["loss"] == row["loss_labeled"] == 1.5
-    assert row["pl_coverage"] == pytest.approx(5 / 7)  # of 7 pictures of known class
-    assert row["pl_accuracy"] == pytest.approx(3 / 5)
-    assert history.class_rows == [
-        {"step": 2, "class": 0, "seen": 3, "kept": 3, "right": 2, "predicted": 2},
-        {"step": 2, "class": 1, "seen": 1, "kept": 1, "right": 1, "predicted": 4},
-        {"step": 2, "class": 2, "seen": 3, "kept": 1, "right": 0, "predicted": 0},
-    ]
-    assert history.close_row.__self__._tallies["seen"].sum() == 0
+def test_the_average_of_the_weights_by_hand(params, tmp_path):
+    learner = Run(params, tmp_path, "lp").learner
+    average = WeightAverage(learner, decay=0.5)
+    start = learner.linear.weight.detach().clone()
+    with torch.no_grad():
+        learner.linear.weight += 1
+    average.update(done=1)  # its decay is 2 / 11 at first
+    torch.testing.assert_close(average.weights["linear.weight"], start + 9 / 11)
+    with torch.no_grad():
+        learner.linear.weight += 1
+    average.update(done=1000)
+    torch.testing.assert_close(average.weights["linear.weight"], start + (9 / 11 + 2) / 2)
+    with average.applied():
+        torch.testing.assert_close(learner.linear.weight.detach(), start + (9 / 11 + 2) / 2)
+    torch.testing.assert_close(learner.linear.weight.detach(), start + 2)
+
+
+def test_five_crops_are_averaged(params, tmp_path):
+    class Pictures:
+        def plain(self, _, indices):
+            return torch.arange(len(indices) * 12 * 12 * 3).reshape(-1, 12, 12, 3).float()
+
+    learner = Run(params, tmp_path, "lp").learner
+    learner.encoder.encoder = nn.Sequential(nn.Flatten(), nn.LazyLinear(6))
+    crops = five_crops(Pictures().plain("", range(2)))
+    assert {tuple(crop.shape) for crop in crops} == {(2, 11, 11, 3)}
+    expected = torch.stack([learner.linear(learner.encoder(crop)) for crop in crops]).mean(0)
+    found = loop.predict(learner, Pictures(), "test", np.arange(2), crops=5)["linear"]
+    torch.testing.assert_close(torch.from_numpy(found), expected.detach())
 
 
 @pytest.mark.parametrize("groups", [1, 8])

@@ -10,6 +10,8 @@ from PIL import Image
 from ulfine.params.augmentation import Augmentation, Strong, Weak
 
 GREY = 127  # fill of cutout
+LEAST_AREA = 0.08  # of LIFT+'s crops at the start, as a share of the picture
+CROP = 224 / 248  # side of LIFT's five crops, as a share of the picture's
 
 
 def key(*parts: int) -> int:
@@ -63,6 +65,37 @@ def cutout(images: np.ndarray, strong: Strong, seed: int) -> np.ndarray:
     inside_columns = (pixels >= left[:, None]) & (pixels < left[:, None] + size)
     inside = inside_rows[:, :, None] & inside_columns[:, None, :]
     return np.where(inside[..., None], np.uint8(GREY), images)
+
+
+def minimalist_views(images: np.ndarray, seed: int, done: float) -> np.ndarray:
+    """Square crops, resized; their least area grows from 0.08 of the picture to all of it, slowly first; no flip.
+
+    images: (B, side, side, 3) uint8. done: share of the training that is behind, 0 to 1. Returns the same shape.
+    LIFT+'s minimalist augmentation (shijxcs/LIFT-plus, utils/transforms.py): its convex schedule, by step, not epoch.
+    """
+    least = LEAST_AREA + (1 - LEAST_AREA) * (1 - np.sqrt(1 - done**2))
+    rng = np.random.default_rng(seed)
+    count, side = images.shape[:2]
+    sizes = np.rint(side * np.sqrt(rng.uniform(least, 1, count))).astype(int).clip(1, side)
+    top, left = rng.integers(0, side - sizes + 1, (2, count))
+    boxes = zip(images, left, top, sizes, strict=True)
+    return np.stack([_resized(image[y : y + size, x : x + size], side) for image, x, y, size in boxes])
+
+
+def five_crops(images: torch.Tensor) -> list[torch.Tensor]:
+    """Corners and centre of each picture, 224/248 of its side (LIFT's test-time ensembling).
+
+    images: (B, side, side, 3) uint8. Returns five arrays of (B, crop, crop, 3).
+    """
+    side = images.shape[1]
+    crop = round(CROP * side)
+    rest = side - crop
+    corners = [(0, 0), (0, rest), (rest, 0), (rest, rest), (rest // 2, rest // 2)]
+    return [images[:, y : y + crop, x : x + crop] for y, x in corners]
+
+
+def _resized(image: np.ndarray, side: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
 
 
 @contextmanager

@@ -11,14 +11,18 @@ SCORES = [
     "ece", "pl_accuracy", "pl_coverage", "pl_tail_recall", "pl_wrong_confidence",
 ]  # fmt: skip
 RUN = ["trainable_params", "params_digest", "stand_in"]
+MORE = ["pl_right_confidence", "pl_ece", "prior_error"]  # scores beyond those that identify a run
 COST = ["train_seconds", "images_seen", "flops", "peak_memory_mb", "device"]
-SHOWN = ["accuracy", "acc_head", "acc_medium", "acc_tail", "ece", "pl_accuracy", "pl_coverage", "pl_tail_recall"]
+SHOWN = [
+    "accuracy", "acc_head", "acc_medium", "acc_tail", "ece",
+    "pl_accuracy", "pl_coverage", "pl_tail_recall", "pl_wrong_confidence",
+]  # fmt: skip
 STAND_IN = "Stand-in tower ({names}): says nothing about CLIP."
 
 
 def runs_table(cells: list[dict[str, Any]]) -> pd.DataFrame:
     """runs.csv: a row per cell, from its names and its metrics."""
-    return pd.DataFrame(cells)[[*CELL, *SCORES, *RUN]]
+    return pd.DataFrame(cells)[[*CELL, *SCORES, *RUN, *MORE]]
 
 
 def cost_table(cells: list[dict[str, Any]]) -> pd.DataFrame:
@@ -37,7 +41,7 @@ def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
     table.insert(0, "n", grouped.size())
     constant = table["trainable_params"] == 0
     table.loc[constant, "n"] = 1
-    for score in SCORES:
+    for score in [*SCORES, *MORE]:
         # a score that some seed lacks is unknown, not the mean of the others
         table[f"{score}_mean"] = grouped[score].apply(lambda values: values.astype(float).mean(skipna=False))
         deviation = grouped[score].apply(lambda values: values.astype(float).std(ddof=1, skipna=False))

@@ -4,10 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from ulfine.evaluation.metrics import class_groups, pseudo_label_scores, scores
+from ulfine.evaluation.metrics import class_groups, mean_of, pseudo_label_scores, reliability, scores, softmax
 
 CLASSIFIERS = ("linear", "text", "fused")
-PSEUDO_LABELS = ("pl_accuracy", "pl_coverage", "pl_tail_recall", "pl_wrong_confidence")
+PSEUDO_LABELS = (
+    "pl_accuracy", "pl_coverage", "pl_tail_recall", "pl_wrong_confidence", "pl_right_confidence", "pl_ece",
+)  # fmt: skip
+KEPT = ("trainable_params", "params_digest", "stand_in", "scale", "threshold", "prior", "text_share", "text_cosine")
 
 
 def metrics(logits: dict[str, np.ndarray], summary: dict[str, Any], labeled: list[int]) -> dict[str, Any]:
@@ -27,11 +30,34 @@ def metrics(logits: dict[str, np.ndarray], summary: dict[str, Any], labeled: lis
         else None
         for name in CLASSIFIERS
     }
+    bins = {"test": reliability(softmax(logits[f"test.{decides}"]), logits["test.labels"])}
     found |= dict.fromkeys(PSEUDO_LABELS)
     if "unlabeled.pseudo" in logits:
-        found |= pseudo_label_scores(
-            logits["unlabeled.pseudo"], logits["unlabeled.labels"], summary["threshold"], groups["tail"]
-        )
+        pseudo, labels = logits["unlabeled.pseudo"], logits["unlabeled.labels"]
+        found |= pseudo_label_scores(pseudo, labels, summary["threshold"], groups["tail"])
+        bins["unlabeled"] = reliability(softmax(pseudo[labels >= 0]), labels[labels >= 0])
     held_out = scores(logits[f"validation.{decides}"], logits["validation.labels"], groups)
-    kept = ("trainable_params", "params_digest", "stand_in", "scale", "threshold", "text_share", "text_cosine")
-    return found | {"validation": held_out, "labeled": labeled} | {k: summary[k] for k in kept if k in summary}
+    found |= {"validation": held_out, "labeled": labeled, "reliability": bins}
+    return found | {"prior_error": prior_error(summary)} | {key: summary[key] for key in KEPT if key in summary}
+
+
+def prior_error(summary: dict[str, Any]) -> float | None:
+    """Total variation between the estimated prior of the unlabeled pictures and their true one; None if unknown."""
+    prior = summary.get("prior", {})
+    if not prior.get("estimate") or not prior.get("truth"):
+        return None
+    return float(0.5 * np.abs(np.subtract(prior["estimate"], prior["truth"])).sum())
+
+
+def validation_curve(rows: list[dict[str, str]], labeled: list[int]) -> list[dict[str, float | None]]:
+    """The rows of validation.csv (by step and class) to a row a step: mean class recall, over all and by group."""
+    groups = {"accuracy": list(range(len(labeled)))}
+    groups |= {f"acc_{group}": members for group, members in class_groups(labeled).items()}
+    recalls: dict[int, list[float | None]] = {}
+    for row in rows:
+        pictures = int(row["pictures"])
+        recalls.setdefault(int(row["step"]), []).append(int(row["right"]) / pictures if pictures else None)
+    return [
+        {"step": step} | {name: mean_of(found, members) for name, members in groups.items()}
+        for step, found in recalls.items()
+    ]

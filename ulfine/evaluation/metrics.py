@@ -36,12 +36,29 @@ def geometric_mean(values: list[float | None]) -> float:
     return 0.0 if (known == 0).any() else float(np.exp(np.log(known).mean()))
 
 
-def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """ECE: |accuracy - confidence| over 15 equal-width bins of confidence, weighted by their pictures."""
+def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
+    """The bins of a reliability diagram that hold pictures, of 15 of equal width over [0, 1].
+
+    probabilities: (N, K). labels: (N,). Each bin: `bin` (from 0), `pictures`, mean `confidence`, `accuracy`.
+    """
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gaps = [abs(right[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
-    return float(sum(gaps))
+    return [
+        {
+            "bin": int(b),
+            "pictures": int((bins == b).sum()),
+            "confidence": float(confidence[bins == b].mean()),
+            "accuracy": float(right[bins == b].mean()),
+        }
+        for b in np.unique(bins)
+    ]
+
+
+def calibration_error(bins: list[dict[str, float]]) -> float | None:
+    """ECE: |accuracy - confidence| of the bins of `reliability`, weighted by their pictures; None without pictures."""
+    total = sum(each["pictures"] for each in bins)
+    gaps = [abs(each["accuracy"] - each["confidence"]) * each["pictures"] for each in bins]
+    return sum(gaps) / total if total else None
 
 
 def scores(logits: np.ndarray, labels: np.ndarray, groups: dict[str, list[int]]) -> dict:
@@ -56,7 +73,7 @@ def scores(logits: np.ndarray, labels: np.ndarray, groups: dict[str, list[int]])
         **{f"acc_{group}": mean_of(by_class, members) for group, members in groups.items()},
         "micro_accuracy": float((predicted == labels).mean()),
         "gmean": geometric_mean(by_class),
-        "ece": calibration_error(softmax(logits), labels),
+        "ece": calibration_error(reliability(softmax(logits), labels)),
         "recall": by_class,
     }
 
@@ -66,9 +83,11 @@ def pseudo_label_scores(logits: np.ndarray, labels: np.ndarray, threshold: float
 
     pl_coverage: share of pictures at least as confident as the threshold. pl_accuracy: share of these that are right.
     pl_tail_recall: share of the pictures of the tail classes that are both. pl_wrong_confidence: mean confidence of all
-    wrong predictions, confident or not (of the kept ones it could not fall below the threshold).
+    wrong predictions, confident or not (of the kept ones it could not fall below the threshold); pl_right_confidence:
+    of all right ones. pl_ece: calibration of all predictions on pictures of known class. pl_by_class: by class, how
+    many are `kept` of it, `right` (kept, of it), `wrong` (kept, labeled as it, of another).
     """
-    probabilities = softmax(logits)
+    probabilities, classes = softmax(logits), logits.shape[1]
     confidence, predicted = probabilities.max(1), probabilities.argmax(1)
     kept, known = confidence >= threshold, labels >= 0
     right, in_tail = predicted == labels, np.isin(labels, tail)
@@ -77,6 +96,13 @@ def pseudo_label_scores(logits: np.ndarray, labels: np.ndarray, threshold: float
         "pl_accuracy": _mean(right, kept & known),
         "pl_tail_recall": _mean(right & kept, in_tail),
         "pl_wrong_confidence": _mean(confidence, known & ~right),
+        "pl_right_confidence": _mean(confidence, right),
+        "pl_ece": calibration_error(reliability(probabilities[known], labels[known])),
+        "pl_by_class": {
+            "kept": np.bincount(labels[kept & known], minlength=classes).tolist(),
+            "right": np.bincount(labels[kept & right], minlength=classes).tolist(),
+            "wrong": np.bincount(predicted[kept & known & ~right], minlength=classes).tolist(),
+        },
     }
 
 

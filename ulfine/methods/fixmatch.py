@@ -1,23 +1,23 @@
-"""FixMatch with logit adjustment: losses on labeled and unlabeled pictures.
+"""Pseudo-labels: from logits on weak views to targets for strong ones.
 
-Sources: FixMatch (Sohn et al., 2020), mean over the whole unlabeled batch as in ACR, LoFT and CReST; logit adjustment
-(Menon et al., 2021) with tau = 1 as in LIFT and LoFT. The paper (arXiv 2505.05062) does not state its constants.
+Sources: FixMatch (Sohn et al., 2020); adjusted predictions as in ACR (Wei and Gan, 2023); distribution alignment as in
+ReMixMatch (Berthelot et al., 2020), with CReST's power (Wei et al., 2021). The paper (arXiv 2505.05062) states none of
+its constants.
 """
 
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
 class PseudoLabels(NamedTuple):
-    """Hard labels for unlabeled pictures."""
+    """Targets for unlabeled pictures."""
 
-    labels: Tensor  # (B,) int64
-    confidence: Tensor  # (B,) in [0, 1]
-    kept: Tensor  # (B,) bool
-    probabilities: Tensor  # (B, K)
+    labels: Tensor  # (U,) int64, the class predicted
+    confidence: Tensor  # (U,) in [0, 1]
+    kept: Tensor  # (U,) bool
+    probabilities: Tensor  # (U, K)
 
 
 def log_prior(counts: Tensor) -> Tensor:
@@ -25,19 +25,27 @@ def log_prior(counts: Tensor) -> Tensor:
     return torch.log(counts / counts.sum())
 
 
-def labeled_loss(logits: Tensor, labels: Tensor, prior: Tensor, tau: float) -> Tensor:
-    """CE(z + tau * log prior, y), mean over the batch. logits: (B, K). labels: (B,). prior: (K,) log prior."""
-    return F.cross_entropy(logits + tau * prior, labels)
+def adjusted(logits: Tensor, prior: Tensor, tau: float) -> Tensor:
+    """z - tau log prior: (U, K) logits of a classifier that has learned its prior, as if it had not.
+
+    logits: (U, K). prior: (K,) log prior.
+    """
+    return logits - tau * prior
+
+
+def distribution_aligned(logits: Tensor, estimate: Tensor, target: Tensor) -> Tensor:
+    """(U, K) logits whose softmax is p * target / estimate, normalised. estimate, target: (K,) log shares."""
+    return logits + target - estimate
+
+
+def powered(prior: Tensor, power: float) -> Tensor:
+    """(K,) log prior to the log of prior^power, normalised: the prior itself at 1, uniform at 0."""
+    return (power * prior).log_softmax(dim=-1)
 
 
 @torch.no_grad()
 def pseudo_labels(logits: Tensor, threshold: float) -> PseudoLabels:
-    """The predictions on weak views, and which are confident enough. logits: (B, K)."""
+    """The classes predicted, and which predictions are confident enough. logits: (U, K)."""
     probabilities = logits.softmax(dim=-1)
     confidence, labels = probabilities.max(dim=-1)
     return PseudoLabels(labels, confidence, confidence >= threshold, probabilities)
-
-
-def unlabeled_loss(logits: Tensor, targets: PseudoLabels) -> Tensor:
-    """CE of strong views against kept pseudo-labels, divided by the whole batch. logits: (B, K)."""
-    return (F.cross_entropy(logits, targets.labels, reduction="none") * targets.kept).mean()

@@ -22,37 +22,41 @@ class PrototypeFitting(nn.Module):
 
     def __init__(self, text: Tensor, options: Paf) -> None:
         super().__init__()
-        classes = len(text)
         self.options = options
         self.register_buffer("text", text.clone())
         self.register_buffer("visual", torch.zeros_like(text))
-        self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))
-        self.register_buffer("prior", torch.zeros(classes))  # an EMA from zero: what it lacks cancels in P / max P
-        self.register_buffer("text_share", torch.ones(classes))
+        self.register_buffer("seen", torch.zeros(len(text), dtype=torch.bool))
+        self.register_buffer("text_share", torch.ones(len(text)))
 
     @torch.no_grad()
-    def observe(self, features: Tensor, labels: Tensor, probabilities: Tensor) -> None:
-        """Take in one step: (B, D) unit labeled features, (B,) labels, (U, K) predictions on weak views."""
+    def observe(self, features: Tensor, labels: Tensor) -> None:
+        """Take in one step: (B, D) unit labeled features, (B,) labels."""
         self.visual, self.seen = updated_visual(
             self.visual, self.seen, features, labels, decay=self.options.visual_decay
         )
-        self.prior = ema(self.prior, probabilities.mean(0), self.options.prior_decay)
 
     @torch.no_grad()
-    def fit(self, prototypes: Tensor) -> Tensor:
+    def fit(self, prototypes: Tensor, prior: Tensor) -> Tensor:
         """The (K, D) prototypes after one update; classes without a labeled picture so far stay as they are.
+
+        prior: (K,) P_u.
 
         `text_share` then holds how much of the text PAF has left in each: the product of (1 - a) since the start, or
         the last (1 - a) where the anchor is the frozen text. What a loss of their own does to prototypes comes on top.
         """
-        step = mixing_weights(self.prior, self.options.mu) * self.seen
+        step = mixing_weights(prior, self.options.mu) * self.seen
         running = self.options.anchor == "running"
         self.text_share = self.text_share * (1 - step) if running else 1 - step
         fitted = mixed(prototypes if running else self.text, self.visual, step)
-        moved = torch.where(self.seen[:, None], fitted, prototypes)
-        if self.options.prototypes == "buffer" and self.options.orthogonality:
-            moved = spread(moved, self.options.orthogonality)
-        return moved
+        return self._spread(torch.where(self.seen[:, None], fitted, prototypes))
+
+    def _spread(self, prototypes: Tensor) -> Tensor:
+        size = self.options.orthogonality
+        if size and self.options.orthogonality_by == "projection":
+            return projected(prototypes, size)
+        if size and self.options.prototypes == "buffer":
+            return spread(prototypes, size)
+        return prototypes
 
 
 def ema(old: Tensor, new: Tensor, decay: float) -> Tensor:
@@ -103,3 +107,13 @@ def spread(prototypes: Tensor, size: float) -> Tensor:
     free = prototypes.detach().clone().requires_grad_()
     (gradient,) = torch.autograd.grad(orthogonality(free), free)
     return F.normalize(prototypes - size * gradient, dim=-1)
+
+
+def projected(prototypes: Tensor, share: float) -> Tensor:
+    """Part of the way to the nearest orthonormal rows, the polar factor (C C^T)^(-1/2) C, back to unit rows.
+
+    prototypes: (K, D), K <= D. share: 0 leaves them, 1 makes them orthonormal.
+    """
+    unit = F.normalize(prototypes, dim=-1)
+    left, _, right = torch.linalg.svd(unit, full_matrices=False)
+    return F.normalize((1 - share) * unit + share * (left @ right), dim=-1)

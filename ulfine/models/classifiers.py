@@ -4,6 +4,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+class UnitFeatures(nn.Module):
+    """An encoder whose features are centred and divided by their length.
+
+    Args:
+        encoder: pictures, or cached features, to (B, D).
+        mean: (D,) subtracted first.
+    """
+
+    def __init__(self, encoder: nn.Module, mean: Tensor) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.register_buffer("mean", mean, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D) unit features."""
+        return F.normalize(self.encoder(x) - self.mean, dim=-1)
+
+
 class CosineClassifier(nn.Module):
     """s * z . normalise(W), without a bias, started from text prototypes (LIFT).
 

@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, Field, model_validator
 
 from ulfine.params.base import Name, Section
+from ulfine.pipeline import NAMES, NO_BACKBONE
 
 T = TypeVar("T")
 
@@ -31,12 +32,24 @@ class Grid(Section):
         description="each draws its own split, batches and augmentations; cached views are the same for all"
     )
 
+    baseline: Annotated[list[Name], AfterValidator(_distinct)] = Field(
+        description="from `methods`, those with tune: scratch; each with every data set, setting and seed, no backbone"
+    )
+
+    def cells(self) -> list[dict[str, str | int]]:
+        """Names of every cell: the combinations of the lists, and those of the baselines, whose backbone is none."""
+        tuned = product(self.dataset, self.setting, self.backbone, self.method, self.seed)
+        scratch = product(self.dataset, self.setting, [NO_BACKBONE], self.baseline, self.seed)
+        return [dict(zip(NAMES, names, strict=True)) for names in (*tuned, *scratch)]
+
     @model_validator(mode="after")
     def _stages_have_names_of_their_own(self) -> "Grid":
         lists = self.model_dump()
-        for keys in (("dataset", "backbone"), ("dataset", "setting", "seed"), tuple(lists)):
+        matrices = [("dataset", "backbone"), ("dataset", "setting", "seed")]
+        matrices += [NAMES, ("dataset", "setting", "baseline", "seed")]
+        for keys in matrices:
             names = Counter("-".join(map(str, cell)) for cell in product(*(lists[key] for key in keys)))
-            name, times = names.most_common(1)[0]
+            name, times = next(iter(names.most_common(1)), ("", 0))
             if times > 1:  # DVC would run one of them and say nothing
                 raise ValueError(f"two cells would both be {name} to DVC; rename one of {', '.join(keys)}")
         return self

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ulfine.params.base import Section
-from ulfine.params.train import TrainOverrides
+from ulfine.params.train import Train, TrainOverrides
 
 
 class Adapter(Section):
@@ -14,6 +14,25 @@ class Adapter(Section):
     width: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         description="bottleneck width; auto is LIFT's rule 2^max(0, floor(log2(classes / (2 blocks))))"
     )
+
+
+class Scratch(Section):
+    """A Wide ResNet with random weights, instead of a tower."""
+
+    depth: int = Field(ge=10, description="layers, 6n + 4; 28 in FixMatch")
+    width: int = Field(ge=1, description="channels as a multiple of 16, 32 and 64; 2 in FixMatch")
+    resolution: int = Field(ge=8, le=1024, description="side in pixels at which it sees a picture; 32 in FixMatch")
+    norm_momentum: float = Field(
+        gt=0,
+        le=1,
+        description="weight of a batch in the running statistics; 0.001 in FixMatch, too slow for short runs",
+    )
+
+    @model_validator(mode="after")
+    def _has_whole_blocks(self) -> "Scratch":
+        if (self.depth - 4) % 6:
+            raise ValueError(f"depth = {self.depth}: a Wide ResNet has 6n + 4 layers (10, 16, 22, 28, ...)")
+        return self
 
 
 class Paf(Section):
@@ -28,39 +47,73 @@ class Paf(Section):
         description="what is mixed with the visual prototype: the frozen text prototype or the current one"
     )
     visual_decay: float = Field(ge=0, lt=1, description="EMA decay of the visual prototypes, per labeled batch")
-    prior_decay: float = Field(ge=0, lt=1, description="EMA decay of the mean prediction on unlabeled pictures")
-    orthogonality: float = Field(ge=0, description="weight (learnable) or step size (buffer) of the orthogonality term")
+    orthogonality: float = Field(
+        ge=0, description="weight of the loss, size of the gradient step, or share of the projection; 0 is none"
+    )
+    orthogonality_by: Literal["loss", "projection"] = Field(
+        description="loss: a term of the loss (learnable) or a gradient step after each update (buffer); projection: "
+        "after each update, part of the way to the nearest orthonormal prototypes"
+    )
+
+    @model_validator(mode="after")
+    def _projects_at_most_all_the_way(self) -> "Paf":
+        if self.orthogonality_by == "projection" and self.orthogonality > 1:
+            raise ValueError(f"orthogonality = {self.orthogonality:g}: a projection goes at most the whole way, 1")
+        return self
 
 
 class Dlf(Section):
     """Dual logit fusion: text logits, aligned, and linear logits are averaged."""
 
     eta: float = Field(ge=0, le=1, description="weight of the text logits")
-    align: Literal["range", "std", "none"] = Field(description="how text logits are brought to the scale of the linear")
+    align: Literal["range", "std", "none"] = Field(
+        description="text logits get the linear ones' extremes, or mean and deviation, sample by sample; or stay"
+    )
     use_in: list[Literal["pseudo_labels", "test"]] = Field(min_length=1, description="where fused logits decide")
 
 
 class Method(Section):
     """One way of tuning."""
 
-    tune: Literal["none", "head", "adapters", "all"] = Field(
-        description="none: zero-shot; head: linear probing; adapters: lightweight; all: full fine-tuning"
+    tune: Literal["none", "head", "adapters", "all", "scratch"] = Field(
+        description="none: zero-shot; head: linear probing; adapters: lightweight; all: full fine-tuning; scratch: no "
+        "tower at all, for `grid.baseline`"
     )
     adapter: Adapter | None = Field(default=None, description="with tune: adapters")
     tower_lr: float | None = Field(default=None, gt=0, description="learning rate of the tower, with tune: all")
+    scratch: Scratch | None = Field(default=None, description="with tune: scratch")
     paf: Paf | None = Field(default=None, description="absent: prototypes stay the text's")
     dlf: Dlf | None = Field(default=None, description="absent: the linear classifier alone decides")
     train: TrainOverrides | None = Field(default=None, description="what differs from `train`")
 
     @model_validator(mode="after")
     def _belongs_together(self) -> "Method":
-        for key, needed_by in (("adapter", "adapters"), ("tower_lr", "all")):
+        for key, needed_by in (("adapter", "adapters"), ("tower_lr", "all"), ("scratch", "scratch")):
             if (getattr(self, key) is not None) != (self.tune == needed_by):
                 verb = "needs" if self.tune == needed_by else "does not allow"
                 raise ValueError(f"tune: {self.tune} {verb} the key {key}")
-        for key in ("paf", "dlf", "train"):
-            if self.tune == "none" and getattr(self, key) is not None:
-                raise ValueError(f"tune: none does not allow the key {key}")
+        for key, without in (("paf", ("none", "scratch")), ("dlf", ("none", "scratch")), ("train", ("none",))):
+            if self.tune in without and getattr(self, key) is not None:
+                raise ValueError(f"tune: {self.tune} does not allow the key {key}")
         if self.paf and not self.dlf:
             raise ValueError("paf needs dlf: without fusion nothing reads the prototypes")
         return self
+
+    def require_fits(self, train: Train) -> None:
+        """Check the options that depend on what is tuned.
+
+        Raises:
+            ValueError: five crops or crops of a picture where there are features alone, PAF without unlabeled pictures.
+        """
+        if self.tune == "head" and train.test_crops != 1:
+            raise ValueError(
+                f"test_crops = {train.test_crops}: tune: head sees cached features of whole pictures (allowed: 1)"
+            )
+        if self.tune == "head" and train.labeled_view == "minimalist":
+            raise ValueError("labeled_view = 'minimalist': tune: head sees cached views (allowed: weak, plain)")
+        if self.tune == "scratch" and train.classifier_init != "random":
+            raise ValueError(
+                f"classifier_init = {train.classifier_init!r}: tune: scratch knows no text (allowed: random)"
+            )
+        if self.paf and not train.unlabeled_ratio:
+            raise ValueError("unlabeled_ratio = 0: paf goes by the predictions on unlabeled pictures")

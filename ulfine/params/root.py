@@ -1,5 +1,7 @@
 """The whole of params.yaml, checked at once: every section, and every pair that the grid asks for."""
 
+from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 
 from pydantic import Field, model_validator
@@ -11,7 +13,8 @@ from ulfine.params.dataset import Prompt, Resolution, Setting, Source
 from ulfine.params.grid import Grid
 from ulfine.params.method import Method
 from ulfine.params.runtime import Runtime
-from ulfine.params.train import Train, TrainOverrides
+from ulfine.params.train import Train, TrainOverrides, merged
+from ulfine.pipeline import NO_BACKBONE
 
 
 class Dataset(Section):
@@ -38,19 +41,43 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Params":
-        for section, catalogue in (("dataset", self.datasets), ("backbone", self.backbones), ("method", self.methods)):
+        if NO_BACKBONE in self.backbones:
+            raise ValueError(f"backbones.{NO_BACKBONE}: the name stands for no backbone; choose another")
+        methods = {name for name, method in self.methods.items() if method.tune != "scratch"}
+        scratch = set(self.methods) - methods
+        for section, place, names in (
+            ("dataset", "datasets", self.datasets),
+            ("backbone", "backbones", self.backbones),
+            ("method", "methods", [name for name in self.methods if name in methods]),
+            ("baseline", "methods with tune: scratch", [name for name in self.methods if name in scratch]),
+        ):
             for name in getattr(self.grid, section):
-                _require(f"grid.{section}", name, catalogue, f"{section}s")
+                _require(f"grid.{section}", name, names, place)
         for dataset in self.grid.dataset:
             for setting in self.grid.setting:
                 settings = self.datasets[dataset].settings
                 _require("grid.setting", setting, settings, f"datasets.{dataset}.settings")
         return self
 
+    @model_validator(mode="after")
+    def _trainings_hold_together(self) -> "Params":
+        """What `train` is, once a data set and a method of the grid have overridden some of it."""
+        base = self.train.model_dump()
+        for dataset, name in product(self.grid.dataset, (*self.grid.method, *self.grid.baseline)):
+            method = self.methods[name]
+            where = f"train, with methods.{name}.train over datasets.{dataset}.train: "
+            if method.tune != "none":
+                train = validated(Train, merged(base, self.datasets[dataset].train, method.train), where)
+                try:
+                    method.require_fits(train)
+                except ValueError as error:
+                    raise ValueError(f"methods.{name}: {error}") from None
+        return self
 
-def _require(key: str, name: str, catalogue: dict, place: str) -> None:
-    if name not in catalogue:
-        raise ValueError(f"{key} = {name!r} is not in {place} (allowed: {', '.join(catalogue)})")
+
+def _require(key: str, name: str, names: Iterable[str], place: str) -> None:
+    if name not in names:
+        raise ValueError(f"{key} = {name!r} is not in {place} (allowed: {', '.join(names) or 'none'})")
 
 
 def load(path: Path) -> Params:

@@ -1,12 +1,16 @@
 """`train`: what the trained methods share. A data set or a method overrides any of it under its own `train`."""
 
 from copy import copy
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, create_model
+from pydantic import Field, create_model, model_validator
 from pydantic.fields import FieldInfo
 
 from ulfine.params.base import Section
+
+# The functions of ulfine/methods/losses.py that a training may be made of.
+Loss = Literal["labeled", "unlabeled", "soft_rest", "entropy"]
+LABELED_ONLY: frozenset[Loss] = frozenset({"labeled"})  # what needs no unlabeled picture
 
 
 class Train(Section):
@@ -14,18 +18,78 @@ class Train(Section):
 
     steps: int = Field(ge=1, description="optimizer steps")
     batch_size: int = Field(ge=1, description="labeled pictures a step")
-    unlabeled_ratio: int = Field(ge=1, description="unlabeled pictures a step, as a multiple of batch_size")
-    optimizer: Literal["sgd", "adamw"] = Field(description="torch's SGD (Nesterov off) or AdamW")
+    unlabeled_ratio: int = Field(
+        ge=0, description="unlabeled pictures a step, as a multiple of batch_size; 0 trains on labeled pictures alone"
+    )
+    labeled_view: Literal["weak", "plain", "minimalist"] = Field(
+        description="labeled pictures augmented weakly, not at all, or by LIFT+'s square crops whose least area grows "
+        "from 0.08 to 1 over the training"
+    )
+    optimizer: Literal["sgd", "adamw"] = Field(description="torch's SGD or AdamW")
     lr: float = Field(gt=0, description="learning rate of classifiers and adapters")
     momentum: float = Field(ge=0, lt=1, description="momentum of SGD, beta_1 of AdamW")
-    weight_decay: float = Field(ge=0, description="weight decay of everything that is trained")
-    schedule: Literal["cosine", "constant"] = Field(description="learning rate over the steps; cosine ends at 0")
+    nesterov: bool = Field(description="Nesterov momentum, with sgd")
+    weight_decay: float = Field(ge=0, description="weight decay of what is trained")
+    decay_vectors: bool = Field(
+        description="weight decay acts on biases and norms too (LIFT), or on matrices alone (ACR)"
+    )
+    schedule: Literal["cosine", "cosine_7_16", "constant"] = Field(
+        description="learning rate over the steps: half a cosine to 0, FixMatch's cos(7 pi t / 16), or none"
+    )
+    ema_decay: float = Field(
+        ge=0, lt=1, description="the weights that predict are an EMA of the trained ones (FixMatch); 0: the last ones"
+    )
     scale: float = Field(gt=0, description="scale s of the cosine classifiers; it sets what a threshold means")
     center: bool = Field(description="subtract the mean feature of images and of text before normalising")
+    classifier_init: Literal["text", "means", "random"] = Field(
+        description="rows of the linear classifier start from text, class means of the labeled features, or at random"
+    )
     logit_adjustment: float = Field(ge=0, description="tau in the labeled loss CE(z + tau log prior, y); 0 is plain CE")
     threshold: float = Field(ge=0, le=1, description="confidence from which a pseudo-label is used")
-    unlabeled_weight: float = Field(ge=0, description="weight of the loss on unlabeled pictures")
+    pseudo_labels: Literal["hard", "soft"] = Field(
+        description="targets of the unlabeled loss: the class predicted, or the whole prediction"
+    )
+    pseudo_label_adjustment: float = Field(
+        ge=0, description="tau in softmax(z - tau log prior), the prediction that makes pseudo-labels (ACR); 0 is none"
+    )
+    adjust_twice: bool = Field(
+        description="allow pseudo_label_adjustment on a classifier whose labeled loss was adjusted already"
+    )
+    unlabeled_adjustment: float = Field(
+        ge=0, description="tau in the unlabeled loss CE(z + tau log prior, pseudo-label); 0 is plain CE"
+    )
+    unlabeled_prior: Literal["labeled", "estimated"] = Field(
+        description="prior of the two adjustments above: that of the labeled pictures, or the EMA of the predictions"
+    )
+    prior_decay: float = Field(ge=0, lt=1, description="EMA decay of the mean prediction on unlabeled pictures, P_u")
+    distribution_alignment: Annotated[float, Field(ge=0, le=1)] | Literal["none"] = Field(
+        description="scale predictions by labeled prior^t / P_u before they make pseudo-labels: t = 1 (ReMixMatch), "
+        "0 (towards uniform) or between (CReST+); none: leave them"
+    )
+    losses: dict[Loss, Annotated[float, Field(ge=0)]] = Field(
+        min_length=1, description="weight of each loss of ulfine/methods/losses.py; PAF adds those of its prototypes"
+    )
+    test_crops: Literal[1, 5] = Field(
+        description="predictions from the whole picture, or the mean logits of five crops (LIFT's test-time ensembling)"
+    )
     log_every: int = Field(ge=1, description="steps between two rows of history.csv")
+    validate_every: int = Field(ge=0, description="steps between two rows of validation.csv; 0: none")
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> "Train":
+        waiting = sorted(set(self.losses) - LABELED_ONLY)
+        if waiting and not self.unlabeled_ratio:
+            raise ValueError(
+                f"losses.{waiting[0]} needs unlabeled pictures: unlabeled_ratio = 0 allows losses: {{labeled: 1}}"
+            )
+        if self.pseudo_label_adjustment and self.logit_adjustment and not self.adjust_twice:
+            raise ValueError(
+                f"pseudo_label_adjustment = {self.pseudo_label_adjustment:g} with logit_adjustment = "
+                f"{self.logit_adjustment:g} corrects for the prior twice (allowed: either one 0, or adjust_twice: true)"
+            )
+        if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
+            raise ValueError("nesterov: true needs optimizer: sgd and momentum > 0")
+        return self
 
 
 def _optional(field: FieldInfo) -> tuple[object, FieldInfo]:

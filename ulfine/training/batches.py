@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ulfine.data.augmentation import key, strong_views, weak_views
+from ulfine.data.augmentation import key, minimalist_views, strong_views, weak_views
 from ulfine.data.features import VIEWS, Features
 from ulfine.data.store import Store
 from ulfine.params.augmentation import Augmentation
@@ -25,9 +25,10 @@ class Batch:
 
     labeled: Tensor  # weak views of B labeled pictures
     labels: Tensor  # (B,)
-    weak: Tensor  # weak views of U unlabeled pictures
-    strong: Tensor  # strong views of the same
-    truth: Tensor  # (U,) their true labels, -1 where unknown; for the log alone
+    weak: Tensor | None = None  # weak views of U unlabeled pictures; None where the training takes none
+    strong: Tensor | None = None  # strong views of the same
+    own: Tensor | None = None  # (U,) bool, false for a labeled picture's copy in the unlabeled pool
+    truth: Tensor | None = None  # (U,) true labels, -1 where unknown and for copies; for the log alone
 
 
 class Views(Protocol):
@@ -40,6 +41,9 @@ class Views(Protocol):
 
     def strong(self, indices: np.ndarray, seed: int) -> Tensor:
         """Strong views."""
+
+    def minimalist(self, indices: np.ndarray, seed: int, done: float) -> Tensor:
+        """LIFT+'s crops; done: share of the training that is behind."""
 
     def plain(self, part: str, indices: np.ndarray) -> Tensor:
         """Pictures of part train or test as they are."""
@@ -94,6 +98,11 @@ class PictureViews:
         images = self.store.images["train"][indices]
         return torch.from_numpy(strong_views(images, self.augmentation, seed)).to(self.device)
 
+    def minimalist(self, indices: np.ndarray, seed: int, done: float) -> Tensor:
+        """(B, side, side, 3) uint8."""
+        images = self.store.images["train"][indices]
+        return torch.from_numpy(minimalist_views(images, seed, done)).to(self.device)
+
     def plain(self, part: str, indices: np.ndarray) -> Tensor:
         """(B, side, side, 3) uint8."""
         return torch.from_numpy(self.store.images[part][indices]).to(self.device)
@@ -105,8 +114,8 @@ class Batches:
 
     Args:
         views: where the views come from.
-        labels: (N,) labels of all training pictures.
-        indices: those of the labeled and of the unlabeled ones.
+        labels: (N,) labels of all training pictures, -1 where unknown.
+        indices: those of the labeled and of the unlabeled ones, sorted; the latter may hold copies of the former.
         train: batch sizes.
         seed: of the run.
     """
@@ -126,15 +135,33 @@ class Batches:
         """The batch of one step."""
         size = self.train.batch_size
         labeled = self._drawn("labeled", LABELED, size, step)
-        unlabeled = self._drawn("unlabeled", UNLABELED, size * self.train.unlabeled_ratio, step)
         draw = [key(self.seed, step, stream) for stream in range(3)]
+        views, labels = self._labeled_views(labeled, draw[0], step), self._on_device(self.labels[labeled])
+        if not self.train.unlabeled_ratio:
+            return Batch(views, labels)
+        pool = self._drawn("unlabeled", UNLABELED, size * self.train.unlabeled_ratio, step)
+        own = ~np.isin(pool, self.indices["labeled"])
+        truth = np.where(own, self.labels[pool], -1)
         return Batch(
-            self.views.weak(labeled, draw[0]),
-            torch.from_numpy(self.labels[labeled]).to(self.views.device),
-            self.views.weak(unlabeled, draw[1]),
-            self.views.strong(unlabeled, draw[2]),
-            torch.from_numpy(self.labels[unlabeled]).to(self.views.device),
+            views,
+            labels,
+            self.views.weak(pool, draw[1]),
+            self.views.strong(pool, draw[2]),
+            self._on_device(own),
+            self._on_device(truth),
         )
+
+    def _labeled_views(self, indices: np.ndarray, seed: int, step: int) -> Tensor:
+        match self.train.labeled_view:
+            case "weak":
+                return self.views.weak(indices, seed)
+            case "plain":
+                return self.views.plain("train", indices)
+            case "minimalist":
+                return self.views.minimalist(indices, seed, step / max(1, self.train.steps - 1))
+
+    def _on_device(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.views.device)
 
     def _drawn(self, name: str, stream: int, size: int, step: int) -> np.ndarray:
         return self.indices[name][shuffled(len(self.indices[name]), size, step, key(self.seed, stream))]

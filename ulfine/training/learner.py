@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ulfine.methods.dlf import fused
-from ulfine.methods.fixmatch import PseudoLabels, labeled_loss, pseudo_labels, unlabeled_loss
-from ulfine.methods.paf import PrototypeFitting, orthogonality
+from ulfine.methods.fixmatch import PseudoLabels, adjusted, distribution_aligned, powered, pseudo_labels
+from ulfine.methods.losses import Step, weighted
+from ulfine.methods.paf import PrototypeFitting
+from ulfine.methods.prior import PriorEstimate
 from ulfine.models.classifiers import CosineClassifier
 from ulfine.params.method import Method
 from ulfine.params.train import Train
@@ -17,49 +18,33 @@ from ulfine.training.batches import Batch
 
 @dataclass(frozen=True)
 class Start:
-    """What a learner starts from, in the feature space of the backbone."""
+    """What a learner is put together from."""
 
-    image_mean: Tensor  # (D,) over the labeled and unlabeled pictures, frozen tower
-    text: Tensor  # (K, D) text prototypes
-    text_mean: Tensor  # (D,)
+    encoder: nn.Module  # views to (B, D) features, of unit length but from scratch
+    linear: nn.Module  # features to (B, K) logits
+    text: Tensor | None  # (K, D) unit text prototypes; None from scratch
     log_prior: Tensor  # (K,) of the labeled pictures
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What one forward pass leaves for the loop, the log and PAF."""
-
-    losses: dict[str, Tensor]
-    targets: PseudoLabels
-    features: Tensor  # (B, D) unit features of the labeled pictures
 
 
 class Learner(nn.Module):
     """Features, logits and losses of one method.
 
     Args:
-        encoder: pictures, or cached features, to (B, D) features.
-        start: means, text prototypes and prior.
+        start: encoder, linear classifier, text prototypes, prior.
         method: which parts of ULFine take part.
-        train: scale, centring, and the constants of the losses.
+        train: the constants of the losses.
     """
 
-    def __init__(self, encoder: nn.Module, start: Start, method: Method, train: Train) -> None:
+    def __init__(self, start: Start, method: Method, train: Train) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.method = method
-        self.options = train
-        self.register_buffer("image_mean", start.image_mean * train.center, persistent=False)
+        self.encoder, self.linear = start.encoder, start.linear
+        self.method, self.options = method, train
         self.register_buffer("log_prior", start.log_prior, persistent=False)
-        text = F.normalize(start.text - start.text_mean * train.center, dim=-1)
-        self.linear = CosineClassifier(text, train.scale)
+        self.prior = PriorEstimate(len(start.log_prior), train.prior_decay)
         learnable = method.paf is not None and method.paf.prototypes == "learnable"
-        self.text = CosineClassifier(text, train.scale, learnable) if method.dlf else None
-        self.fitting = PrototypeFitting(text, method.paf) if method.paf else None
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Views to (B, D) centred unit features."""
-        return F.normalize(self.encoder(x) - self.image_mean, dim=-1)
+        self.text = CosineClassifier(start.text, train.scale, learnable) if method.dlf else None
+        self.fitting = PrototypeFitting(start.text, method.paf) if method.paf else None
+        self.weights = train.losses | (_prototype_losses(method) if learnable else {})
 
     def logits(self, features: Tensor) -> dict[str, Tensor]:
         """(B, K) logits of each classifier: linear, and with DLF text and fused."""
@@ -74,48 +59,109 @@ class Learner(nn.Module):
         """The classifier whose logits count in `pseudo_labels` or in `test`."""
         return "fused" if self.method.dlf and where in self.method.dlf.use_in else "linear"
 
-    def forward(self, batch: Batch) -> StepResult:
-        """The losses of one step, already weighted. Pseudo-labels come from the current weights, without a gradient."""
-        options = self.options
-        with torch.no_grad():
-            weak = self.logits(self.embed(batch.weak))[self.decides("pseudo_labels")]
-            targets = pseudo_labels(weak, options.threshold)
-        features = self.embed(torch.cat([batch.labeled, batch.strong]))
-        labeled, strong = features.split([len(batch.labeled), len(batch.strong)])
-        losses = {
-            "labeled": self._labeled_loss(self.linear, labeled, batch.labels),
-            "unlabeled": options.unlabeled_weight * unlabeled_loss(self.linear(strong), targets),
+    def forward(self, batch: Batch) -> Step:
+        """What the losses need. Pseudo-labels come from the current weights, without a gradient."""
+        labeled, weak, strong = self._features(batch)
+        step = {
+            "options": self.options,
+            "labels": batch.labels,
+            "labeled": self.logits(labeled),
+            "features": labeled.detach(),
+            "prior": self.log_prior,
+            "prototypes": None if self.text is None else self.text.weight,
         }
-        if self.fitting and self.method.paf.prototypes == "learnable":
-            losses["text"] = self._labeled_loss(self.text, labeled, batch.labels)
-            losses["orthogonality"] = self.method.paf.orthogonality * orthogonality(self.text.weight)
-        return StepResult(losses, targets, labeled.detach())
+        if weak is None:
+            return Step(**step)
+        targets = self.targets(weak, batch.own)
+        return Step(**step, strong=self.linear(strong), targets=targets, unlabeled_prior=self._unlabeled_prior())
 
-    def _labeled_loss(self, classifier: CosineClassifier, features: Tensor, labels: Tensor) -> Tensor:
-        return labeled_loss(classifier(features), labels, self.log_prior, self.options.logit_adjustment)
+    def losses(self, step: Step) -> dict[str, Tensor]:
+        """Each loss of the method, weighted."""
+        return weighted(step, self.weights)
+
+    def _features(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Of labeled, weak and strong views; the weak ones without a gradient."""
+        if batch.weak is None:
+            return self.encoder(batch.labeled), None, None
+        sizes = len(batch.labeled), len(batch.strong)
+        if self.method.tune == "scratch":  # batch statistics must be those of all views at once, as in FixMatch
+            features = self.encoder(torch.cat([batch.labeled, batch.strong, batch.weak]))
+            labeled, strong, weak = features.split([*sizes, len(batch.weak)])
+            return labeled, weak.detach(), strong
+        with torch.no_grad():
+            weak = self.encoder(batch.weak)
+        labeled, strong = self.encoder(torch.cat([batch.labeled, batch.strong])).split(sizes)
+        return labeled, weak, strong
 
     @torch.no_grad()
-    def adapt(self, step: int, batch: Batch, result: StepResult) -> None:
+    def targets(self, weak: Tensor, own: Tensor) -> PseudoLabels:
+        """Pseudo-labels of (U, D) weak features; own: (U,) bool, false for copies of labeled pictures."""
+        logits = self._adjusted(self.logits(weak)[self.decides("pseudo_labels")])
+        self.prior.observe(logits.softmax(dim=-1), own)
+        return pseudo_labels(self._aligned(logits), self.options.threshold)
+
+    def pseudo_logits(self, logits: Tensor) -> Tensor:
+        """(U, K) logits of the classifier that makes pseudo-labels to those that they are read from."""
+        return self._aligned(self._adjusted(logits))
+
+    def _adjusted(self, logits: Tensor) -> Tensor:
+        tau = self.options.pseudo_label_adjustment
+        return adjusted(logits, self._unlabeled_prior(), tau) if tau else logits
+
+    def _aligned(self, logits: Tensor) -> Tensor:
+        power = self.options.distribution_alignment
+        if power == "none":
+            return logits
+        return distribution_aligned(logits, self.prior.log(), powered(self.log_prior, power))
+
+    def _unlabeled_prior(self) -> Tensor:
+        return self.prior.log() if self.options.unlabeled_prior == "estimated" else self.log_prior
+
+    @torch.no_grad()
+    def adapt(self, number: int, step: Step) -> None:
         """PAF, after the optimizer: observe every step, move the prototypes every `update_every` steps."""
         if self.fitting is None:
             return
-        self.fitting.observe(result.features, batch.labels, result.targets.probabilities)
-        if (step + 1) % self.method.paf.update_every == 0:
-            self.text.weight.copy_(self.fitting.fit(self.text.weight))
+        self.fitting.observe(step.features, step.labels)
+        if (number + 1) % self.method.paf.update_every == 0:
+            self.text.weight.copy_(self.fitting.fit(self.text.weight, self.prior.mean))
+
+    def classifiers(self) -> dict[str, Tensor]:
+        """(K, D) rows of each classifier."""
+        found = {"linear": self.linear.weight} | ({} if self.text is None else {"text": self.text.weight})
+        return {name: weight.detach() for name, weight in found.items()}
 
     def trained(self) -> dict[str, Tensor]:
-        """What training changes: every trained weight, and what PAF remembers; not the frozen part of the tower."""
+        """What training changes: every trained weight, batch statistics from scratch, and what PAF remembers."""
         free = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
-        return {name: x for name, x in self.state_dict().items() if name in free or not name.startswith("encoder.")}
+        whole = self.method.tune == "scratch"
+        return {n: x for n, x in self.state_dict().items() if whole or n in free or not n.startswith("encoder.")}
 
     def trainable(self) -> int:
         """How many weights the optimizer changes."""
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
 
     def parameter_groups(self) -> list[dict]:
-        """Groups for the optimizer: the tower at its own rate when all of it is tuned, everything else at `lr`."""
-        tower = [p for p in self.encoder.parameters() if p.requires_grad and self.method.tune == "all"]
-        own = {id(parameter) for parameter in tower}
-        rest = [p for p in self.parameters() if p.requires_grad and id(p) not in own]
-        groups = [{"params": rest, "lr": self.options.lr}]
-        return groups + ([{"params": tower, "lr": self.method.tower_lr}] if tower else [])
+        """Groups for the optimizer: the tower at its own rate when all of it is tuned, everything else at `lr`.
+
+        Biases and norms make groups of their own where weight decay spares them.
+        """
+        tower = {id(p) for p in self.encoder.parameters()} if self.method.tune == "all" else set()
+        options, groups = self.options, {}
+        for parameter in self.parameters():
+            if parameter.requires_grad:
+                spared = parameter.ndim < 2 and not options.decay_vectors
+                groups.setdefault((id(parameter) in tower, spared), []).append(parameter)
+        return [
+            {
+                "params": members,
+                "lr": self.method.tower_lr if in_tower else options.lr,
+                "weight_decay": 0.0 if spared else options.weight_decay,
+            }
+            for (in_tower, spared), members in sorted(groups.items(), key=lambda item: item[0])
+        ]
+
+
+def _prototype_losses(method: Method) -> dict[str, float]:
+    by_loss = method.paf.orthogonality_by == "loss" and method.paf.orthogonality
+    return {"text": 1.0} | ({"orthogonality": method.paf.orthogonality} if by_loss else {})

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,10 @@ import numpy as np
 import torch
 from torch.optim import SGD, AdamW, Optimizer
 
+from ulfine.data.augmentation import five_crops
 from ulfine.params.train import Train
 from ulfine.progress import progress
+from ulfine.training.average import WeightAverage
 from ulfine.training.batches import Batches, Views, plain_batches
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.flops import flop_counter
@@ -37,13 +40,21 @@ class Loop:
         train: steps, optimizer, schedule.
         history: takes in every step.
         checkpoint: where the state is kept meanwhile.
+        validate: gives the rows of validation.csv, from the weights that would predict.
     """
 
     def __init__(
-        self, learner: Learner, batches: Batches, train: Train, history: History, checkpoint: Checkpoint
+        self,
+        learner: Learner,
+        batches: Batches,
+        train: Train,
+        history: History,
+        checkpoint: Checkpoint,
+        validate: Callable[[], list[dict[str, int]]],
     ) -> None:
         self.learner, self.batches, self.train = learner, batches, train
-        self.history, self.checkpoint = history, checkpoint
+        self.history, self.checkpoint, self.validate = history, checkpoint, validate
+        self.average = WeightAverage(learner, train.ema_decay)
         self.optimizer = make_optimizer(learner, train)
         self.flops: int | None = None  # of one step, counted on the first
         self.before = 0.0  # seconds spent by processes before this one
@@ -57,7 +68,6 @@ class Loop:
         """
         first = self._resume()
         images = self.batches.images_per_step
-        self.learner.train()
         with progress(self.train.steps * images, "train") as bar:
             bar.update(first * images)
             for step in range(first, self.train.steps):
@@ -66,6 +76,8 @@ class Loop:
                 bar.update(images)
                 if done % self.train.log_every == 0 or done == self.train.steps:
                     bar.set_postfix_str(f"step {done}/{self.train.steps}, loss {self._log(done):.3f}", refresh=False)
+                if self.train.validate_every and done % self.train.validate_every == 0:
+                    self._validate(done)
                 if self.checkpoint.due():
                     self.checkpoint.save(self._state(done))
         return Cost(self._seconds(), self.train.steps * images, self.flops * self.train.steps)
@@ -81,15 +93,23 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate_factor(step, self.train.steps, self.train.schedule)
         batch = self.batches.at(step)
+        self.learner.train()
         result = self.learner(batch)
+        losses = self.learner.losses(result)
         self.optimizer.zero_grad(set_to_none=True)
-        sum(result.losses.values()).backward()
+        sum(losses.values()).backward()
         self.optimizer.step()
-        self.learner.adapt(step, batch, result)
-        self.history.add(result.losses, result.targets, batch.truth)
+        self.learner.adapt(step, result)
+        self.average.update(step + 1)
+        self.history.add(losses, result.targets, batch.truth)
+
+    def _validate(self, done: int) -> None:
+        with self.average.applied():
+            self.history.rows.validation += [{"step": done} | row for row in self.validate()]
 
     def _log(self, done: int) -> float:
-        row = self.history.close_row(done, self.optimizer.param_groups[0]["lr"])
+        rate = self.optimizer.param_groups[0]["lr"]
+        row = self.history.close_row(done, rate, self.learner.prior.share(), self.learner.classifiers())
         if not math.isfinite(row["loss"]):
             raise ValueError(f"loss is {row['loss']} at step {done}; a smaller train.lr may help")
         return row["loss"]
@@ -101,6 +121,7 @@ class Loop:
         return {
             "learner": self.learner.trained(),
             "optimizer": self.optimizer.state_dict(),
+            "average": self.average.weights,
             "history": self.history.state(),
             "done": done,
             "seconds": self._seconds(),
@@ -113,6 +134,7 @@ class Loop:
             return 0
         self.learner.load_state_dict(state["learner"], strict=False)  # the frozen tower is not in there
         self.optimizer.load_state_dict(state["optimizer"])
+        self.average.weights = state["average"]
         self.history.restore(state["history"])
         self.before, self.flops = state["seconds"], state["flops"]
         print(f"resuming at step {state['done']}")
@@ -123,21 +145,32 @@ def make_optimizer(learner: Learner, train: Train) -> Optimizer:
     """SGD or AdamW over the learner's groups; each group remembers the rate that the schedule scales."""
     groups = [group | {"peak": group["lr"]} for group in learner.parameter_groups()]
     if train.optimizer == "sgd":
-        return SGD(groups, lr=train.lr, momentum=train.momentum, weight_decay=train.weight_decay)
-    return AdamW(groups, lr=train.lr, betas=(train.momentum, 0.999), weight_decay=train.weight_decay)
+        return SGD(groups, lr=train.lr, momentum=train.momentum, nesterov=train.nesterov)
+    return AdamW(groups, lr=train.lr, betas=(train.momentum, 0.999))
 
 
 def rate_factor(step: int, steps: int, schedule: str) -> float:
-    """The learning rate of step `step` as a share of its peak: 1, or half a cosine from 1 towards 0."""
-    return 1.0 if schedule == "constant" else 0.5 * (1 + math.cos(math.pi * step / steps))
+    """The learning rate of step `step` as a share of its peak.
+
+    constant: 1. cosine: half a cosine from 1 towards 0. cosine_7_16: cos(7 pi t / 16), from 1 to 0.195 (FixMatch).
+    """
+    match schedule:
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * step / steps))
+        case "cosine_7_16":
+            return math.cos(7 * math.pi * step / (16 * steps))
+    return 1.0
 
 
 @torch.inference_mode()
-def predict(learner: Learner, views: Views, part: str, indices: np.ndarray) -> dict[str, np.ndarray]:
-    """(N, K) logits of each classifier on plain pictures: `indices` of part train or test."""
+def predict(learner: Learner, views: Views, part: str, indices: np.ndarray, crops: int = 1) -> dict[str, np.ndarray]:
+    """(N, K) logits of each classifier on plain pictures: `indices` of part train or test; mean over crops if 5."""
     learner.eval()
     found: dict[str, list[np.ndarray]] = {}
     for batch in plain_batches(views, part, indices):
-        for name, logits in learner.logits(learner.embed(batch)).items():
-            found.setdefault(name, []).append(logits.cpu().numpy())
+        several = [batch] if crops == 1 else five_crops(batch)
+        by_crop = [learner.logits(learner.encoder(crop)) for crop in several]
+        for name in by_crop[0]:
+            mean = torch.stack([logits[name] for logits in by_crop]).mean(0) if crops > 1 else by_crop[0][name]
+            found.setdefault(name, []).append(mean.cpu().numpy())
     return {name: np.concatenate(parts) for name, parts in found.items()}

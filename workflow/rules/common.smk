@@ -7,7 +7,7 @@ import sys
 
 from ulfine.check import OK, checked, write_ok
 from ulfine.errors import explained
-from ulfine.pipeline import PARAMS, code, resolved
+from ulfine.pipeline import NAMES, NO_BACKBONE, PARAMS, code, resolved
 
 if config:
     sys.exit(f"--config and --configfile are not used here: edit {PARAMS}, which DVC reads as well")
@@ -21,14 +21,14 @@ if not OK.exists():  # DVC removes it before a check that fails; were the rule `
     write_ok()
 
 STUDY = PARAMETERS.study
-GRID = PARAMETERS.grid.model_dump()
+CELLS = {name: [cell[name] for cell in PARAMETERS.grid.cells()] for name in NAMES}  # columns, a row for each cell
 THREADS = PARAMETERS.runtime.num_threads
 GPU = int(PARAMETERS.runtime.device.startswith("cuda"))
 
 
-def parameters(stage):
+def parameters(stage, **names):
     """The file with the parameters of one cell, rewritten when one of them changes."""
-    return lambda wildcards: str(resolved(stage, dict(wildcards)))
+    return lambda wildcards: str(resolved(stage, dict(wildcards) | names))
 
 
 wildcard_constraints:

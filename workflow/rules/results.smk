@@ -21,8 +21,8 @@ rule evaluate:
 rule aggregate:
     """Put the cells of the grid into tables."""
     input:
-        cells=expand(rules.evaluate.output, **GRID),
-        records=expand(rules.train.output.record, **GRID),
+        cells=expand(rules.evaluate.output, zip, **CELLS),
+        records=expand(rules.train.output.record, zip, **CELLS),
         code=code("aggregate"),
         params=parameters("aggregate"),
     output:

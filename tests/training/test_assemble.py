@@ -1,0 +1,80 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ulfine.data.features import Text
+from ulfine.data.store import Store
+from ulfine.params.method import Method
+from ulfine.params.train import Train
+from ulfine.training.assemble import channel_statistics, starting_point
+from ulfine.training.inputs import Inputs
+
+PLAIN = np.array([[4, 0, 1], [0, 4, 1], [2, 2, 1], [2, 2, 1], [9, 9, 9]], np.float32)
+PROTOTYPES = np.array([[1, 1, 0], [1, 0, 1]], np.float32) / 2**0.5
+SPLIT = {
+    "indices": {"labeled": [0, 1], "unlabeled": [0, 2, 3], "validation": [4]},
+    "counts": {"labeled": [1, 1], "unlabeled": [2, 0], "validation": [1, 0]},
+}
+
+
+@pytest.fixture
+def inputs() -> Inputs:
+    """Five pictures of two classes; the first is in the unlabeled pool as well."""
+    images = np.arange(5 * 2 * 2 * 3, dtype=np.uint8).reshape(5, 2, 2, 3)
+    store = Store({"train": images}, {"train": np.array([0, 1, 0, 0, 0])}, {})
+    text = Text(PROTOTYPES, np.array([0.5, 0, 0], np.float32), 1.0, 0.0)
+    return Inputs(store, SimpleNamespace(view=lambda *_: PLAIN, text=lambda _: text), "pooled", SPLIT)
+
+
+def start(inputs: Inputs, params: dict, method: str = "lp", **train):
+    train = Train(**params["train"] | train)
+    return starting_point(inputs, Method(**params["methods"][method]), train, lambda: nn.Linear(3, 3))
+
+
+def test_features_are_centred_by_the_pictures_of_the_split_and_normalised(inputs, params):
+    encoder = start(inputs, params).encoder  # the mean of the first four is (2, 2, 1)
+    assert encoder(torch.tensor([[5.0, 6.0, 1.0]])).tolist()[0] == pytest.approx([0.6, 0.8, 0])
+    plain = start(inputs, params, center=False).encoder
+    assert plain(torch.tensor([[0.0, 4.0, 3.0]])).tolist()[0] == pytest.approx([0, 0.8, 0.6])
+
+
+def test_text_is_centred_by_its_own_mean(inputs, params):
+    expected = torch.tensor(PROTOTYPES) - torch.tensor([0.5, 0, 0])
+    torch.testing.assert_close(start(inputs, params).text, nn.functional.normalize(expected, dim=-1))
+    torch.testing.assert_close(start(inputs, params, center=False).text, torch.tensor(PROTOTYPES))
+
+
+def test_the_linear_classifier_starts_as_asked(inputs, params):
+    by_text = start(inputs, params)
+    assert by_text.linear.weight.tolist() == by_text.text.tolist()
+    by_means = start(inputs, params, classifier_init="means").linear.weight
+    torch.testing.assert_close(by_means.detach(), torch.tensor([[1, -1, 0], [-1, 1, 0]]) / 2**0.5)
+    at_random = start(inputs, params, classifier_init="random").linear.weight
+    assert at_random.norm(dim=1).tolist() == pytest.approx([1, 1]) and not torch.equal(at_random, by_text.text)
+
+
+def test_from_scratch_nothing_of_a_backbone_is_read(inputs, params):
+    bare = Inputs(inputs.store, None, None, SPLIT)
+    found = start(bare, params, "scratch", classifier_init="random")
+    assert found.text is None and found.linear.weight.shape == (2, 64)
+
+
+def test_the_statistics_of_channels(inputs):
+    mean, std = channel_statistics(inputs.store, np.array([0, 3]))
+    chosen = inputs.store.images["train"][[0, 3]].reshape(-1, 3) / 255
+    assert mean.tolist() == pytest.approx(chosen.mean(0).tolist())
+    assert std.tolist() == pytest.approx(chosen.std(0).tolist(), rel=1e-5)
+
+
+def test_the_pool_leaves_copies_out(inputs):
+    assert inputs.pictures.tolist() == [0, 1, 2, 3]
+    assert inputs.pool.tolist() == [2, 3]
+    assert inputs.pool_share.tolist() == [1.0, 0.0]
+
+
+def test_the_share_of_a_pool_with_unknown_labels_is_unknown(inputs):
+    inputs.store.labels["train"][3] = -1
+    assert inputs.pool_share is None

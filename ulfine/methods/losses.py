@@ -1,0 +1,78 @@
+"""The losses. Each is a function of one step and gives a scalar; `train.losses` names those that take part.
+
+To add one: write its function here and its name into `Loss` in ulfine/params/train.py (docs/extend.md).
+"""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ulfine.methods import paf
+from ulfine.methods.fixmatch import PseudoLabels
+from ulfine.params.train import Train
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one forward pass leaves for losses, the log and PAF. Logits are by classifier: linear, and maybe text."""
+
+    options: Train
+    labels: Tensor  # (B,)
+    labeled: dict[str, Tensor]  # (B, K) logits on labeled pictures
+    features: Tensor  # (B, D) features of labeled pictures, without a gradient
+    prior: Tensor  # (K,) log prior of the labeled pictures
+    strong: Tensor | None = None  # (U, K) linear logits on strong views; None without unlabeled pictures
+    targets: PseudoLabels | None = None  # from weak views, without a gradient
+    unlabeled_prior: Tensor | None = None  # (K,) log prior that `unlabeled_prior` chooses
+    prototypes: Tensor | None = None  # (K, D) of the text classifier
+
+
+def logit_adjusted(logits: Tensor, labels: Tensor, prior: Tensor, tau: float) -> Tensor:
+    """CE(z + tau log prior, y) per picture: balanced softmax at tau = 1 (Ren et al., 2020; Menon et al., 2021).
+
+    logits: (B, K). labels: (B,) classes or (B, K) targets. prior: (K,) log prior. Returns (B,).
+    """
+    return F.cross_entropy(logits + tau * prior, labels, reduction="none")
+
+
+def labeled(step: Step) -> Tensor:
+    """Of the linear classifier on labeled pictures (tau = 1: LIFT, LoFT; 2: ACR)."""
+    return logit_adjusted(step.labeled["linear"], step.labels, step.prior, step.options.logit_adjustment).mean()
+
+
+def unlabeled(step: Step) -> Tensor:
+    """FixMatch: strong views against the pseudo-labels that are kept, divided by the whole batch (ACR, LoFT, CReST)."""
+    hard = step.options.pseudo_labels == "hard"
+    return (_against_targets(step, hard=hard) * step.targets.kept).mean()
+
+
+def soft_rest(step: Step) -> Tensor:
+    """Strong views against the whole prediction where it is not kept (the second unlabeled loss of LoFT)."""
+    return (_against_targets(step, hard=False) * ~step.targets.kept).mean()
+
+
+def entropy(step: Step) -> Tensor:
+    """Mean entropy of the predictions on strong views (Grandvalet and Bengio, 2004)."""
+    log = step.strong.log_softmax(dim=-1)
+    return -(log.exp() * log).sum(dim=-1).mean()
+
+
+def text(step: Step) -> Tensor:
+    """The labeled loss of learnable prototypes."""
+    return logit_adjusted(step.labeled["text"], step.labels, step.prior, step.options.logit_adjustment).mean()
+
+
+def orthogonality(step: Step) -> Tensor:
+    """Of learnable prototypes."""
+    return paf.orthogonality(step.prototypes)
+
+
+def _against_targets(step: Step, *, hard: bool) -> Tensor:
+    targets = step.targets.labels if hard else step.targets.probabilities
+    return logit_adjusted(step.strong, targets, step.unlabeled_prior, step.options.unlabeled_adjustment)
+
+
+def weighted(step: Step, weights: dict[str, float]) -> dict[str, Tensor]:
+    """Each loss that `weights` names, times its weight."""
+    return {name: weight * globals()[name](step) for name, weight in weights.items()}

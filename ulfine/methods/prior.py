@@ -1,0 +1,39 @@
+"""The prior of the unlabeled pictures, estimated from predictions on them."""
+
+import torch
+from torch import Tensor, nn
+
+FLOOR = 1e-6  # of an estimated share, whose logarithm is taken
+
+
+class PriorEstimate(nn.Module):
+    """P_u: an EMA of the mean prediction on weak views (ReMixMatch, CReST, ACR, SimPro, and the P_u of PAF).
+
+    It starts at zero, not at a guess: the share that an EMA from zero lacks is the same for all classes and goes when
+    the estimate is normalised.
+
+    Args:
+        classes: K.
+        decay: of the EMA, per step.
+    """
+
+    def __init__(self, classes: int, decay: float) -> None:
+        super().__init__()
+        self.decay = decay
+        self.register_buffer("mean", torch.zeros(classes))
+
+    @torch.no_grad()
+    def observe(self, probabilities: Tensor, own: Tensor) -> None:
+        """Take in one step. probabilities: (U, K). own: (U,) bool, false for copies of labeled pictures (ACR)."""
+        members = own.to(probabilities.dtype)
+        mean = (members @ probabilities) / members.sum().clamp_min(1)
+        self.mean = self.decay * self.mean + (1 - self.decay) * mean
+
+    def share(self) -> Tensor:
+        """(K,) the estimate, normalised; uniform before the first picture."""
+        total = self.mean.sum()
+        return torch.where(total > 0, self.mean / total.clamp_min(1e-12), 1 / len(self.mean))
+
+    def log(self) -> Tensor:
+        """(K,) the logarithm of the estimate."""
+        return self.share().clamp_min(FLOOR).log()

@@ -1,0 +1,55 @@
+"""What the stages before left for a run."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ulfine.data.features import Features
+from ulfine.data.store import Store
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Pictures, frozen features and the split of one run."""
+
+    store: Store
+    features: Features | None  # None from scratch
+    space: str | None  # in which classifiers work
+    split: dict[str, Any]  # as data/splits.manifest wrote it
+
+    @cached_property
+    def indices(self) -> dict[str, np.ndarray]:
+        """Labeled, unlabeled and validation: into the training pictures; sorted."""
+        return {name: np.array(indices, dtype=np.int64) for name, indices in self.split["indices"].items()}
+
+    @property
+    def counts(self) -> list[int]:
+        """(K,) labeled pictures of each class."""
+        return self.split["counts"]["labeled"]
+
+    @cached_property
+    def pictures(self) -> np.ndarray:
+        """All labeled and unlabeled pictures, sorted."""
+        return np.union1d(self.indices["labeled"], self.indices["unlabeled"])
+
+    @cached_property
+    def pool(self) -> np.ndarray:
+        """The unlabeled pictures without copies of labeled ones, sorted: what pseudo-labels are scored on."""
+        return np.setdiff1d(self.indices["unlabeled"], self.indices["labeled"])
+
+    @cached_property
+    def pool_share(self) -> np.ndarray | None:
+        """(K,) true share of each class in the pool; None where a label is unknown."""
+        labels = self.store.labels["train"][self.pool]
+        if (labels < 0).any():
+            return None
+        return np.bincount(labels, minlength=len(self.counts)) / len(labels)
+
+    def evaluated(self) -> dict[str, tuple[str, np.ndarray]]:
+        """The sets that classifiers are scored on: part of the store and indices into it."""
+        return {
+            "test": ("test", np.arange(len(self.store.labels["test"]))),
+            "validation": ("train", self.indices["validation"]),
+        }
