@@ -69,7 +69,7 @@ def checkpoint_key(at: Cell) -> str:
 
 def params_digest(at: Cell, split: dict) -> str:
     """What all seeds of a cell share: parameters of the training, counts of the split, pictures and towers."""
-    counts = {name: sorted(numbers) for name, numbers in split["counts"].items()}
+    counts = {name: numbers and sorted(numbers) for name, numbers in split["counts"].items()}
     return digest([at.params.values, counts, read_json(at.features / META)])
 
 

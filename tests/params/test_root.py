@@ -6,6 +6,9 @@ from ulfine.params.grid import Grid
 from ulfine.params.root import Params, load
 
 SETTING = "datasets.shapes.settings.tail"
+COPIES = {"include_labeled_in_unlabeled": False}
+UNKNOWN = {"shape": "unknown", "n1": 6, "gamma_labeled": 3, "validation": 2, "shuffle_ranks": False} | COPIES
+NATURAL = {"shape": "natural", "labeled_share": 0.1, "validation_share": 0.1} | COPIES
 
 
 def change(params: dict, key: str, value: object) -> None:
@@ -43,6 +46,22 @@ def change(params: dict, key: str, value: object) -> None:
         ("datasets.shapes.prompt", "a photo", "datasets.shapes.prompt = 'a photo': string should match pattern"),
         (f"{SETTING}.n1", 2, f"{SETTING}: n1 = 2 with gamma_labeled = 3 leaves the last class empty; n1 must be at le"),
         (f"{SETTING}.shape", "uniform", f"{SETTING}: gamma_unlabeled = 2: shape uniform needs gamma_unlabeled = 1"),
+        (
+            f"{SETTING}.shape",
+            "flat",
+            f"{SETTING}: input tag 'flat' found using 'shape' does not match any of the expec",
+        ),
+        (f"{SETTING}.shape", KeyError, f"{SETTING}: unable to extract tag using discriminator 'shape'"),
+        (f"{SETTING}.shape", "unknown", f"{SETTING}: unknown key 'm1' (allowed: shape, n1, gamma_labeled, validation,"),
+        (
+            f"{SETTING}.include_labeled_in_unlabeled",
+            KeyError,
+            f"{SETTING}.include_labeled_in_unlabeled: field required",
+        ),
+        (SETTING, UNKNOWN | {"n1": 2}, f"{SETTING}: n1 = 2 with gamma_labeled = 3 leaves the last class empty"),
+        (SETTING, NATURAL | {"labeled_share": 0}, f"{SETTING}.labeled_share = 0: input should be greater than 0"),
+        (SETTING, NATURAL | {"labeled_share": 0.9}, f"{SETTING}: labeled_share + validation_share = 1 leaves nothing"),
+        ("datasets.shapes.source.test_share", 1, "datasets.shapes.source.test_share = 1: input should be less than 1"),
         ("grid.method", ["lpp"], "grid.method = 'lpp' is not in methods (allowed: zero_shot, lp, lft, fft, ulfine)"),
         ("grid.setting", ["flat"], "grid.setting = 'flat' is not in datasets.shapes.settings (allowed: tail)"),
         ("grid.seed", [0, 0], "grid.seed: [0, 0] names an entry twice"),
