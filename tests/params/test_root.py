@@ -49,9 +49,15 @@ def change(params: dict, key: str, value: object) -> None:
         (
             f"{SETTING}.shape",
             "flat",
-            f"{SETTING}: input tag 'flat' found using 'shape' does not match any of the expec",
+            f"{SETTING}.shape = 'flat': input should be one of 'consistent', 'uniform', 'reversed', 'middle', ",
         ),
-        (f"{SETTING}.shape", KeyError, f"{SETTING}: unable to extract tag using discriminator 'shape'"),
+        (f"{SETTING}.shape", KeyError, f"{SETTING}.shape: field required"),
+        (SETTING, 3, f"{SETTING} = 3: input should be a valid dictionary"),
+        (
+            "datasets.shapes.source.kind",
+            "zip",
+            "datasets.shapes.source.kind = 'zip': input should be one of 'npz', 'fol",
+        ),
         (f"{SETTING}.shape", "unknown", f"{SETTING}: unknown key 'm1' (allowed: shape, n1, gamma_labeled, validation,"),
         (
             f"{SETTING}.include_labeled_in_unlabeled",
