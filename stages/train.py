@@ -84,8 +84,10 @@ def checkpoint_key(at: Cell) -> str:
 
 def params_digest(at: Cell, split: dict) -> str:
     """What all seeds of a cell share: parameters of the training, counts of the split, pictures and towers."""
-    counts = {name: sorted(numbers or []) for name, numbers in split["counts"].items()}
-    return digest([at.params.values, counts, read_json(origin(at))])
+    order = split["class_order"]
+    counts = {name: numbers and [numbers[k] for k in order] for name, numbers in split["counts"].items()}
+    pool = len(split["indices"]["unlabeled"])  # with the copies of labeled pictures, which are not counted above
+    return digest([at.params.values, counts, pool, read_json(origin(at))])
 
 
 def write_run(at: Cell, split: dict, result: Result) -> None:

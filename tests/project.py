@@ -48,6 +48,7 @@ PARAMS = {
                     "shape": "consistent",
                     "validation": 3,
                     "shuffle_ranks": True,
+                    "include_labeled_in_unlabeled": False,
                 }
             },
         }

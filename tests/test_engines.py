@@ -55,12 +55,16 @@ def snakemake_graph(folder: Path) -> dict[str, tuple[str, set[str], set[str]]]:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Path:
-    """The project as committed, before any run."""
+    """The project as committed, before any run; of ImageNet-127, which users place, four empty files a class."""
     folder = tmp_path_factory.mktemp("clone")
     for name in (*project.CODE, ".dvc/config", "params.yaml", "studies", "assets"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         (folder / name).parent.mkdir(exist_ok=True)
         copy(ROOT / name, folder / name)
+    for k in range(127):  # the check counts pictures and opens none
+        for path in (f"train/{k}/0.jpg", f"train/{k}/1.jpg", f"train/{k}/2.jpg", f"test/{k}/0.jpg"):
+            (folder / "data/imagenet127" / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "data/imagenet127" / path).touch()
     succeeded(run(folder, "git", "init", "-q"))
     return folder
 

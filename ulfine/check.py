@@ -20,12 +20,13 @@ def checked(path: Path) -> Params:
     params = load(path)
     for dataset in params.grid.dataset:
         available = class_counts(params.datasets[dataset].source)
-        if len(available) < 2:
-            raise ValueError(f"{path}: datasets.{dataset}.source: has {len(available)} class, at least 2 are needed")
+        classes = len(available.by_class)
+        if classes < 2:
+            raise ValueError(f"{path}: datasets.{dataset}.source: has {classes} class, at least 2 are needed")
         for setting in params.grid.setting:
             for seed in params.grid.seed:
-                wanted = wanted_counts(params.datasets[dataset].settings[setting], len(available), seed)
                 try:
+                    wanted = wanted_counts(params.datasets[dataset].settings[setting], available.by_class, seed)
                     require_enough(wanted, available)
                 except ValueError as error:
                     raise ValueError(f"{path}: datasets.{dataset}.settings.{setting}: {error}") from None

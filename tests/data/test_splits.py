@@ -1,13 +1,25 @@
 import numpy as np
 import pytest
 
-from ulfine.data.splits import class_order, decaying_counts, draw, manifest, wanted_counts
-from ulfine.params.dataset import Setting
+from ulfine.data.splits import class_order, decaying_counts, draw, manifest, require_enough, wanted_counts
+from ulfine.data.store import Counts
+from ulfine.params.dataset import ExponentialSetting, NaturalSetting, UnknownSetting
 
 
-def setting(**changes) -> Setting:
+def setting(**changes) -> ExponentialSetting:
     base = {"n1": 50, "m1": 100, "gamma_labeled": 10, "gamma_unlabeled": 10, "shape": "consistent"}
-    return Setting(**(base | {"validation": 5, "shuffle_ranks": False} | changes))
+    drawn = {"validation": 5, "shuffle_ranks": False, "include_labeled_in_unlabeled": False}
+    return ExponentialSetting(**(base | drawn | changes))
+
+
+def unknown(**changes) -> UnknownSetting:
+    base = {"shape": "unknown", "n1": 6, "gamma_labeled": 3, "validation": 2, "shuffle_ranks": False}
+    return UnknownSetting(**(base | {"include_labeled_in_unlabeled": False} | changes))
+
+
+def natural(**changes) -> NaturalSetting:
+    base = {"shape": "natural", "labeled_share": 0.1, "validation_share": 0.05, "include_labeled_in_unlabeled": False}
+    return NaturalSetting(**(base | changes))
 
 
 # from ACR, FineSSL, SimPro (make_imb_data); CPG; Meta-Expert, as their code and logs give them
@@ -24,6 +36,7 @@ def setting(**changes) -> Setting:
         (3000, 100, [3000, 1798, 1078, 646, 387, 232, 139, 83, 50, 30]),
         (3000, 150, [3000, 1719, 985, 564, 323, 185, 106, 60, 34, 20]),
         (4600, 100, [4600, 2757, 1653, 991, 594, 356, 213, 127, 76, 46]),
+        (4000, 1, [4000] * 10),
         (50, 10, [50, 38, 29, 23, 17, 13, 10, 8, 6, 5]),  # a plain power ends in 4
     ],
 )
@@ -70,20 +83,38 @@ def test_an_empty_last_class_is_refused():
 
 
 def test_only_the_unlabeled_counts_are_reversed():
-    wanted = wanted_counts(setting(shape="reversed"), 3, seed=0)
+    wanted = wanted_counts(setting(shape="reversed"), [200] * 3, seed=0)
     assert wanted == {"labeled": [50, 15, 5], "unlabeled": [10, 31, 100], "validation": [5, 5, 5]}
 
 
 def test_uniform_takes_m1_of_every_class():
-    assert wanted_counts(setting(shape="uniform", gamma_unlabeled=1), 3, seed=0)["unlabeled"] == [100, 100, 100]
+    wanted = wanted_counts(setting(shape="uniform", gamma_unlabeled=1), [200] * 3, seed=0)
+    assert wanted["unlabeled"] == [100, 100, 100]
+
+
+# SimPro's flags 3 and 4; CPG calls the first exp_head_tail and the second exp_middle
+@pytest.mark.parametrize(
+    ("shape", "classes", "counts"),
+    [
+        ("middle", 10, [66, 185, 516, 1437, 4000, 2397, 861, 309, 111, 40]),
+        ("head-tail", 10, [2397, 861, 309, 111, 40, 66, 185, 516, 1437, 4000]),
+        ("middle", 3, [40, 4000, 400]),
+        ("head-tail", 3, [400, 40, 4000]),
+    ],
+)
+def test_peaks_are_where_simpro_puts_them(shape, classes, counts):
+    simpro = setting(shape=shape, n1=500, m1=4000, gamma_labeled=100, gamma_unlabeled=100)
+    wanted = wanted_counts(simpro, [5000] * classes, seed=0)
+    assert wanted["unlabeled"] == counts
+    assert wanted["labeled"] == decaying_counts(500, 100, classes)
 
 
 def test_shuffled_ranks_move_counts_to_other_classes_and_keep_pairs_together():
     shuffled = setting(shuffle_ranks=True)
-    order = class_order(shuffled, 10, seed=3)
+    order = class_order(shuffled, [200] * 10, seed=3)
     assert sorted(order) == list(range(10))
-    assert order != class_order(shuffled, 10, seed=4)
-    wanted = wanted_counts(shuffled, 10, seed=3)
+    assert order != class_order(shuffled, [200] * 10, seed=4)
+    wanted = wanted_counts(shuffled, [200] * 10, seed=3)
     assert [wanted["labeled"][k] for k in order] == decaying_counts(50, 10, 10)
     assert [wanted["unlabeled"][k] for k in order] == decaying_counts(100, 10, 10)
 
@@ -125,3 +156,86 @@ def test_the_manifest_is_hashed_over_all_of_it():
         "unlabeled": 100 + 31 + 10,
         "validation": 15,
     }
+
+
+def spread(sizes: list[int], without: int = 0) -> np.ndarray:
+    """Labels of a training part in an order of no meaning."""
+    labels = np.append(np.repeat(np.arange(len(sizes)), sizes), np.full(without, -1))
+    return np.random.default_rng(0).permutation(labels)
+
+
+@pytest.mark.parametrize(
+    ("shape", "gamma", "shuffle", "digest"),
+    [
+        ("consistent", 10, False, "9e4630e3d72d"),
+        ("consistent", 10, True, "ba61c1e3e7b7"),
+        ("uniform", 1, True, "b4f9a4ca7c36"),
+        ("reversed", 10, False, "a4b49592a4ea"),
+    ],
+)
+def test_a_split_stays_what_it_was(shape, gamma, shuffle, digest):
+    """Pinned, so that what others have cut stays comparable."""
+    drawn = setting(n1=20, m1=30, gamma_unlabeled=gamma, shape=shape, shuffle_ranks=shuffle)
+    assert manifest(drawn, spread([60] * 4), 4, seed=3)["sha256"].startswith(digest)
+
+
+@pytest.mark.parametrize(
+    ("shape", "without", "expected"),
+    [(setting, 0, 141 + 70), (unknown, 25, 25 + 11), (natural, 0, 510 + 60)],
+)
+def test_copies_of_the_labeled_join_the_pool_and_change_nothing_else(shape, without, expected):
+    labels = spread([200] * 3, without)
+    apart, joined = (manifest(shape(include_labeled_in_unlabeled=flag), labels, 3, seed=1) for flag in (False, True))
+    assert not set(apart["indices"]["labeled"]) & set(apart["indices"]["unlabeled"])
+    union = set(apart["indices"]["labeled"]) | set(apart["indices"]["unlabeled"])
+    assert joined["indices"]["unlabeled"] == sorted(union)
+    assert len(union) == expected
+    for name in ("labeled", "validation"):
+        assert joined["indices"][name] == apart["indices"][name]
+    assert joined["counts"] == apart["counts"]
+    assert joined["sha256"] != apart["sha256"]
+
+
+def test_a_pool_of_unknown_shape_is_every_picture_without_a_label():
+    labels = spread([10] * 3, without=7)
+    found = manifest(unknown(), labels, 3, seed=0)
+    assert found["counts"] == {"labeled": [6, 3, 2], "unlabeled": None, "validation": [2, 2, 2]}
+    assert found["indices"]["unlabeled"] == np.flatnonzero(labels == -1).tolist()
+    assert np.bincount(labels[found["indices"]["labeled"]]).tolist() == [6, 3, 2]
+    assert not set(found["indices"]["labeled"]) & set(found["indices"]["validation"])
+
+
+def test_a_pool_of_unknown_shape_needs_pictures_without_a_label():
+    wanted = wanted_counts(unknown(), [10] * 3, seed=0)
+    require_enough(wanted, Counts([10] * 3, 1))
+    with pytest.raises(ValueError, match="shape unknown needs training pictures without a label, and this source has"):
+        require_enough(wanted, Counts([10] * 3, 0))
+    with pytest.raises(ValueError, match=r"asks for 6 labeled \+ 2 validation = 8 pictures of class 0, which has 7"):
+        require_enough(wanted, Counts([7] * 3, 1))
+
+
+def test_a_natural_tail_keeps_its_sizes():
+    """Shares are rounded half to even: 25 and 15 pictures give 2.5 and 1.5 labeled, both 2."""
+    sizes = [25, 300, 15, 2, 3, 25]
+    found = manifest(natural(), spread(sizes, without=9), 6, seed=0)
+    assert found["class_order"] == [1, 0, 5, 2, 4, 3]
+    assert found["counts"] == {
+        "labeled": [2, 30, 2, 1, 1, 2],
+        "unlabeled": [22, 255, 12, 1, 1, 22],
+        "validation": [1, 15, 1, 0, 1, 1],
+    }
+    used = [index for indices in found["indices"].values() for index in indices]
+    assert len(used) == len(set(used)) == sum(sizes)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shares", "message"),
+    [
+        ([9, 1], {}, r"asks for 1 labeled \+ 0 validation of the 1 pictures of class 1, which leaves none unlabeled"),
+        ([0, 9], {}, r"of the 0 pictures of class 0, which leaves none unlabeled; shape natural needs at least 2"),
+        ([9, 3], {"labeled_share": 0.6}, r"asks for 2 labeled \+ 1 validation of the 3 pictures of class 1"),
+    ],
+)
+def test_a_class_too_small_for_a_natural_split_is_refused(sizes, shares, message):
+    with pytest.raises(ValueError, match=message):
+        wanted_counts(natural(**shares), sizes, seed=0)

@@ -8,6 +8,9 @@ from ulfine.params.root import Params, load
 OK = None  # nothing is wrong
 PAF, BACKBONE = PARAMS["methods"]["ulfine"]["paf"], PARAMS["backbones"]["tiny"]
 SETTING = "datasets.shapes.settings.tail"
+COPIES = {"include_labeled_in_unlabeled": False}
+UNKNOWN = {"shape": "unknown", "n1": 6, "gamma_labeled": 3, "validation": 2, "shuffle_ranks": False} | COPIES
+NATURAL = {"shape": "natural", "labeled_share": 0.1, "validation_share": 0.1} | COPIES
 
 
 def change(params: dict, key: str, value: object) -> None:
@@ -55,7 +58,7 @@ def change(params: dict, key: str, value: object) -> None:
         (
             "train.pseudo_label_adjustment",
             1,
-            "train: pseudo_label_adjustment = 1 with logit_adjustment = 1 corrects for the prior twice (allowed: either",
+            "train: pseudo_label_adjustment = 1 with logit_adjustment = 1 corrects for the prior twice (allow",
         ),
         ("methods.lp.train", {"logit_adjustment": 0, "pseudo_label_adjustment": 1}, OK),
         ("methods.lp.train", {"adjust_twice": True, "pseudo_label_adjustment": 1}, OK),
@@ -94,6 +97,28 @@ def change(params: dict, key: str, value: object) -> None:
         ("datasets.shapes.prompt", "a photo", "datasets.shapes.prompt = 'a photo': string should match pattern"),
         (f"{SETTING}.n1", 2, f"{SETTING}: n1 = 2 with gamma_labeled = 3 leaves the last class empty; n1 must be at le"),
         (f"{SETTING}.shape", "uniform", f"{SETTING}: gamma_unlabeled = 2: shape uniform needs gamma_unlabeled = 1"),
+        (
+            f"{SETTING}.shape",
+            "flat",
+            f"{SETTING}.shape = 'flat': input should be one of 'consistent', 'uniform', 'reversed', 'middle', ",
+        ),
+        (f"{SETTING}.shape", KeyError, f"{SETTING}.shape: field required"),
+        (SETTING, 3, f"{SETTING} = 3: input should be a valid dictionary"),
+        (
+            "datasets.shapes.source.kind",
+            "zip",
+            "datasets.shapes.source.kind = 'zip': input should be one of 'npz', 'fol",
+        ),
+        (f"{SETTING}.shape", "unknown", f"{SETTING}: unknown key 'm1' (allowed: shape, n1, gamma_labeled, validation,"),
+        (
+            f"{SETTING}.include_labeled_in_unlabeled",
+            KeyError,
+            f"{SETTING}.include_labeled_in_unlabeled: field required",
+        ),
+        (SETTING, UNKNOWN | {"n1": 2}, f"{SETTING}: n1 = 2 with gamma_labeled = 3 leaves the last class empty"),
+        (SETTING, NATURAL | {"labeled_share": 0}, f"{SETTING}.labeled_share = 0: input should be greater than 0"),
+        (SETTING, NATURAL | {"labeled_share": 0.9}, f"{SETTING}: labeled_share + validation_share = 1 leaves nothing"),
+        ("datasets.shapes.source.test_share", 1, "datasets.shapes.source.test_share = 1: input should be less than 1"),
         ("grid.method", ["lpp"], "grid.method = 'lpp' is not in methods (allowed: zero_shot, lp, lft, fft, ulfine)"),
         ("grid.setting", ["flat"], "grid.setting = 'flat' is not in datasets.shapes.settings (allowed: tail)"),
         ("grid.seed", [0, 0], "grid.seed: [0, 0] names an entry twice"),

@@ -4,8 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from ulfine.data.store import Counts, counted
 from ulfine.files import digest
-from ulfine.params.dataset import Setting
+from ulfine.params.dataset import ExponentialSetting, NaturalSetting, Setting, UnknownSetting
+
+# (K,) pictures of each class for each set; None where nobody knows their classes
+Wanted = dict[str, list[int] | None]
 
 
 def decaying_counts(largest: int, gamma: float, classes: int) -> list[int]:
@@ -23,69 +27,125 @@ def decaying_counts(largest: int, gamma: float, classes: int) -> list[int]:
     return [int(largest * ratio**rank) for rank in range(classes - 1)] + [int(largest / gamma)]
 
 
-def unlabeled_counts(setting: Setting, classes: int) -> list[int]:
+def unlabeled_counts(setting: ExponentialSetting, classes: int) -> list[int]:
     """Unlabeled pictures of each class, by rank of the labeled classes.
 
     `reversed` turns the decaying list round: the labeled head has the fewest unlabeled pictures (ACR, CCL, SimPro).
+    `middle` is its even ranks turned round, then its odd ones; `head-tail` its odd ranks, then its even ones turned
+    round (SimPro, `make_imb_data`, flags 3 and 4; CPG's helpers swap the two names).
     """
     counts = decaying_counts(setting.m1, setting.gamma_unlabeled, classes)
-    return counts[::-1] if setting.shape == "reversed" else counts
+    even, odd = counts[::2], counts[1::2]
+    match setting.shape:
+        case "reversed":
+            return counts[::-1]
+        case "middle":
+            return even[::-1] + odd
+        case "head-tail":
+            return odd + even[::-1]
+        case _:
+            return counts
 
 
-def class_order(setting: Setting, classes: int, seed: int) -> list[int]:
-    """The class at each rank, head first: label order, or drawn by the seed."""
+def class_order(setting: Setting, sizes: list[int], seed: int) -> list[int]:
+    """The class at each rank, head first: label order, or drawn by the seed; for `natural` by size, ties by label.
+
+    sizes: (K,) training pictures of each class.
+    """
+    if isinstance(setting, NaturalSetting):
+        return sorted(range(len(sizes)), key=lambda k: (-sizes[k], k))
     if not setting.shuffle_ranks:
-        return list(range(classes))
-    return np.random.default_rng([seed, 0]).permutation(classes).tolist()
+        return list(range(len(sizes)))
+    return np.random.default_rng([seed, 0]).permutation(len(sizes)).tolist()
 
 
-def wanted_counts(setting: Setting, classes: int, seed: int) -> dict[str, list[int]]:
-    """Pictures of each class (by label, not by rank) for the labeled, unlabeled and validation sets."""
-    by_rank = {
-        "labeled": decaying_counts(setting.n1, setting.gamma_labeled, classes),
-        "unlabeled": unlabeled_counts(setting, classes),
-        "validation": [setting.validation] * classes,
-    }
-    rank = np.argsort(class_order(setting, classes, seed))
-    return {name: [counts[rank[k]] for k in range(classes)] for name, counts in by_rank.items()}
+def wanted_counts(setting: Setting, sizes: list[int], seed: int) -> Wanted:
+    """Pictures of each class (by label, not by rank) for the labeled, unlabeled and validation sets.
+
+    sizes: (K,) training pictures of each class.
+
+    Raises:
+        ValueError: shape `natural` would leave a class without an unlabeled picture.
+    """
+    if isinstance(setting, NaturalSetting):
+        return _natural_counts(setting, sizes)
+    classes = len(sizes)
+    by_rank = {"labeled": decaying_counts(setting.n1, setting.gamma_labeled, classes)}
+    if isinstance(setting, ExponentialSetting):
+        by_rank["unlabeled"] = unlabeled_counts(setting, classes)
+    by_rank["validation"] = [setting.validation] * classes
+    rank = np.argsort(class_order(setting, sizes, seed))
+    wanted: Wanted = {name: [counts[rank[k]] for k in range(classes)] for name, counts in by_rank.items()}
+    return wanted | {"unlabeled": None} if isinstance(setting, UnknownSetting) else wanted
 
 
-def require_enough(wanted: dict[str, list[int]], available: list[int]) -> None:
+def _natural_counts(setting: NaturalSetting, sizes: list[int]) -> Wanted:
+    wanted: dict[str, list[int]] = {"labeled": [], "unlabeled": [], "validation": []}
+    for k, size in enumerate(sizes):
+        labeled = max(1, round(setting.labeled_share * size))
+        held_out = max(1, round(setting.validation_share * size)) if size > 2 else 0
+        left = size - labeled - held_out
+        if left < 1:
+            raise ValueError(
+                f"asks for {labeled} labeled + {held_out} validation of the {size} pictures of class {k}, which leaves "
+                "none unlabeled; shape natural needs at least 2 pictures of a class, more with large shares"
+            )
+        for name, count in (("labeled", labeled), ("unlabeled", left), ("validation", held_out)):
+            wanted[name].append(count)
+    return dict(wanted)
+
+
+def require_enough(wanted: Wanted, available: Counts) -> None:
     """Check that every class has as many training pictures as the sets ask for together.
 
     Raises:
-        ValueError: one has fewer; the message gives the numbers.
+        ValueError: one has fewer, or the pool would be empty; the message gives the numbers.
     """
-    for k, has in enumerate(available):
-        asked = {name: counts[k] for name, counts in wanted.items()}
+    for k, has in enumerate(available.by_class):
+        asked = {name: counts[k] for name, counts in wanted.items() if counts is not None}
         if sum(asked.values()) > has:
             parts = " + ".join(f"{count} {name}" for name, count in asked.items())
             raise ValueError(f"asks for {parts} = {sum(asked.values())} pictures of class {k}, which has {has}")
+    if wanted["unlabeled"] is None and not available.unknown:
+        raise ValueError("shape unknown needs training pictures without a label, and this source has none")
 
 
-def draw(labels: np.ndarray, wanted: dict[str, list[int]], seed: int) -> dict[str, np.ndarray]:
+def draw(labels: np.ndarray, wanted: Wanted, seed: int) -> dict[str, np.ndarray]:
     """Disjoint sets of indices, drawn class by class without replacement; each set is sorted.
+
+    A set whose counts are None is every picture of unknown class.
 
     labels: (N,) class of each training picture, -1 where unknown. wanted: set -> K counts.
     """
-    require_enough(wanted, np.bincount(labels[labels >= 0], minlength=len(wanted["labeled"])).tolist())
+    by_class = {name: counts for name, counts in wanted.items() if counts is not None}
+    classes = len(by_class["labeled"])
+    require_enough(wanted, counted(labels, classes))
     rng = np.random.default_rng([seed, 1])
-    drawn: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
-    for k in range(len(wanted["labeled"])):
+    drawn: dict[str, list[np.ndarray]] = {name: [] for name in by_class}
+    for k in range(classes):
         order = rng.permutation(np.flatnonzero(labels == k))
-        ends = np.cumsum([counts[k] for counts in wanted.values()])
-        for name, part in zip(wanted, np.split(order, ends)[:-1], strict=True):
+        ends = np.cumsum([counts[k] for counts in by_class.values()])
+        for name, part in zip(by_class, np.split(order, ends)[:-1], strict=True):
             drawn[name].append(part)
-    return {name: np.sort(np.concatenate(parts)) for name, parts in drawn.items()}
+    indices = {name: np.sort(np.concatenate(parts)) for name, parts in drawn.items()}
+    return indices | {name: np.flatnonzero(labels < 0) for name, counts in wanted.items() if counts is None}
 
 
 def manifest(setting: Setting, labels: np.ndarray, classes: int, seed: int) -> dict[str, Any]:
-    """What the split stage writes: class order, counts by label, sorted indices, and a hash over all of it."""
-    wanted = wanted_counts(setting, classes, seed)
+    """What the split stage writes: class order, counts by label, sorted indices, and a hash over all of it.
+
+    Counts are those of the disjoint sets, and None for a pool of unknown classes. `include_labeled_in_unlabeled` adds
+    the labeled indices to the unlabeled ones and changes nothing else.
+    """
+    sizes = counted(labels, classes).by_class
+    wanted = wanted_counts(setting, sizes, seed)
+    indices = draw(labels, wanted, seed)
+    if setting.include_labeled_in_unlabeled:
+        indices["unlabeled"] = np.union1d(indices["unlabeled"], indices["labeled"])
     content = {
-        "class_order": class_order(setting, classes, seed),
+        "class_order": class_order(setting, sizes, seed),
         "counts": wanted,
-        "indices": {name: indices.tolist() for name, indices in draw(labels, wanted, seed).items()},
+        "indices": {name: part.tolist() for name, part in indices.items()},
         "seed": seed,
     }
     return content | {"sha256": digest(content)}

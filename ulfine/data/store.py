@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,11 +14,24 @@ from ulfine.progress import progress
 PARTS = ("train", "test")
 
 
+class Counts(NamedTuple):
+    """How many pictures there are."""
+
+    by_class: list[int]  # (K,) by label
+    unknown: int  # without a label
+
+
+def counted(labels: np.ndarray, classes: int) -> Counts:
+    """Pictures by class. labels: (N,) in 0 .. classes - 1, or -1 where unknown."""
+    known = labels[labels >= 0]
+    return Counts(np.bincount(known, minlength=classes).tolist(), len(labels) - len(known))
+
+
 @dataclass(frozen=True)
 class Part:
     """One part of a source: labels at hand, pictures as they are read."""
 
-    labels: np.ndarray  # (N,) int64
+    labels: np.ndarray  # (N,) int64; -1 where unknown
     pictures: Iterator[np.ndarray]  # N times (side, side, 3) uint8, in the order of the labels
 
 
@@ -48,6 +61,8 @@ class Store:
 def write_store(folder: Path, loaded: Loaded, resolution: int, licence: str) -> None:
     """Fill `folder` with `{part}_images.npy`, `{part}_labels.npy` and `meta.json`; one picture in memory at a time.
 
+    In meta.json, `counts` are pictures of known class and `unlabeled` is the number of training pictures without one.
+
     Raises:
         ValueError: a part has fewer or more pictures than labels.
     """
@@ -62,14 +77,15 @@ def write_store(folder: Path, loaded: Loaded, resolution: int, licence: str) -> 
                 bar.update()
         images.flush()
     files = sorted(path.name for path in folder.glob("*.npy"))
-    classes = len(loaded.classes)
+    counts = {part: counted(loaded.parts[part].labels, len(loaded.classes)) for part in PARTS}
     meta = {
         "classes": loaded.classes,
-        "counts": {p: np.bincount(loaded.parts[p].labels, minlength=classes).tolist() for p in PARTS},
+        "counts": {part: found.by_class for part, found in counts.items()},
         "licence": licence,
         "resolution": resolution,
         "sha256": {name: sha256(folder / name) for name in files},
         "source": loaded.origin,
+        "unlabeled": counts["train"].unknown,
     }
     write_json(folder / "meta.json", meta)
 

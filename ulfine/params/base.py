@@ -102,7 +102,17 @@ def validated(kind: type[T], values: object, where: str) -> T:
     except ValidationError as error:
         details = error.errors(include_url=False)
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-        raise ValueError(f"{where}{_one_line(details[0], values)}{more}") from None
+        raise ValueError(f"{where}{_one_line(_at_tag(details[0]), values)}{more}") from None
+
+
+def _at_tag(error: ErrorDetails) -> ErrorDetails:
+    """Of a section of several kinds, a wrong or missing `kind` (or `shape`) as an error of that key like any other."""
+    if not error["type"].startswith("union_tag_"):
+        return error
+    at = {"loc": (*error["loc"], error["ctx"]["discriminator"].strip("'"))}
+    if error["type"] == "union_tag_not_found":
+        return error | at | {"type": "missing", "msg": "Field required"}
+    return error | at | {"msg": f"Input should be one of {error['ctx']['expected_tags']}"}
 
 
 def _one_line(error: ErrorDetails, values: object) -> str:

@@ -17,10 +17,23 @@ class ArraySource(Section):
 
 
 class FolderSource(Section):
-    """Pictures sorted into folders: `train/<class>/*`, `test/<class>/*`."""
+    """Pictures sorted into folders: `train/<class>/*` and `test/<class>/*`, or `<class>/*` with `test_share`.
+
+    `unlabeled` may lie anywhere, also beside the classes: it is not taken for one.
+    """
 
     kind: Literal["folder"] = Field(description="an ImageFolder")
-    path: str = Field(description="the folder that holds train/ and test/")
+    path: str = Field(description="the folder that holds train/ and test/, or with test_share the classes")
+    test_share: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="this share of each class is the test set, where there is no test/: at least one picture, "
+        "never all, and the same ones for every seed",
+    )
+    unlabeled: str | None = Field(
+        default=None, description="a folder of pictures without labels, not sorted into classes; they join train/"
+    )
     licence: str = Field(description="licence of the pictures, copied into the store")
 
 
@@ -28,8 +41,8 @@ class TorchvisionSource(Section):
     """A data set that torchvision downloads."""
 
     kind: Literal["torchvision"] = Field(description="a data set of torchvision")
-    name: Literal["CIFAR10", "CIFAR100"] = Field(description="torchvision's class name")
-    path: str = Field(description="folder for the downloaded archive")
+    name: Literal["CIFAR10", "CIFAR100", "STL10", "Food101"] = Field(description="torchvision's class name")
+    path: str = Field(description="folder for the downloaded archive, and what is unpacked from it")
     licence: str = Field(description="licence of the pictures, copied into the store")
 
 
@@ -38,27 +51,95 @@ Resolution = Annotated[int, Field(ge=8, le=1024)]
 Prompt = Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
 
 
-class Setting(Section):
-    """How many labeled and unlabeled pictures each class gives."""
+N1 = Annotated[int, Field(ge=1, description="labeled pictures of the largest class")]
+GammaLabeled = Annotated[
+    float, Field(ge=1, description="imbalance ratio of the labeled pictures, largest / smallest class")
+]
+Validation = Annotated[
+    int, Field(ge=1, description="pictures per class held out of the remainder, for choosing defaults")
+]
+ShuffleRanks = Annotated[bool, Field(description="which class is head and which is tail is drawn by the seed")]
+IncludeLabeled = Annotated[
+    bool, Field(description="the unlabeled pool holds the labeled pictures too (ACR, CCL, FineSSL), or is disjoint")
+]
 
-    n1: int = Field(ge=1, description="labeled pictures of the largest class")
-    m1: int = Field(ge=1, description="unlabeled pictures of the largest class")
-    gamma_labeled: float = Field(ge=1, description="imbalance ratio of the labeled pictures, largest / smallest class")
-    gamma_unlabeled: float = Field(ge=1, description="imbalance ratio of the unlabeled pictures")
-    shape: Literal["consistent", "uniform", "reversed"] = Field(
-        description="unlabeled classes in the order of the labeled ones, all equal (gamma_unlabeled = 1), or reversed"
+
+class ExponentialSetting(Section):
+    """Labeled counts decay exponentially from head to tail; the unlabeled ones do as well, in an order of their own.
+
+    Source: `make_imb_data` of ACR, CCL, FineSSL, LoFT and SimPro. `middle` and `head-tail` are SimPro's flags 3 and 4;
+    the helpers of that name in CPG and Meta-Expert (`exp_middle`, `exp_head_tail`) give each other's order, and their
+    `exp_uniform` is flat at the mean of the decaying list, not at m1.
+    """
+
+    shape: Literal["consistent", "uniform", "reversed", "middle", "head-tail"] = Field(
+        description="unlabeled classes in the order of the labeled ones, all equal (gamma_unlabeled = 1), reversed, "
+        "with their peak in the middle, or with peaks at both ends"
     )
-    validation: int = Field(ge=1, description="pictures per class held out of the remainder, for choosing defaults")
-    shuffle_ranks: bool = Field(description="which class is head and which is tail is drawn by the seed")
+    n1: N1
+    m1: int = Field(ge=1, description="unlabeled pictures of the largest class")
+    gamma_labeled: GammaLabeled
+    gamma_unlabeled: float = Field(ge=1, description="imbalance ratio of the unlabeled pictures")
+    validation: Validation
+    shuffle_ranks: ShuffleRanks
+    include_labeled_in_unlabeled: IncludeLabeled
 
     @model_validator(mode="after")
-    def _leaves_no_class_empty(self) -> "Setting":
-        for size, gamma in (("n1", "gamma_labeled"), ("m1", "gamma_unlabeled")):
-            if getattr(self, size) < getattr(self, gamma):
-                raise ValueError(
-                    f"{size} = {getattr(self, size)} with {gamma} = {getattr(self, gamma):g} leaves the last class "
-                    f"empty; {size} must be at least {gamma}"
-                )
+    def _leaves_no_class_empty(self) -> "ExponentialSetting":
+        _require_no_empty_class("n1", self.n1, "gamma_labeled", self.gamma_labeled)
+        _require_no_empty_class("m1", self.m1, "gamma_unlabeled", self.gamma_unlabeled)
         if self.shape == "uniform" and self.gamma_unlabeled != 1:
             raise ValueError(f"gamma_unlabeled = {self.gamma_unlabeled:g}: shape uniform needs gamma_unlabeled = 1")
         return self
+
+
+class UnknownSetting(Section):
+    """Labeled counts decay exponentially; the pool is every training picture without a label (STL-10)."""
+
+    shape: Literal["unknown"] = Field(description="every picture without a label is in the pool")
+    n1: N1
+    gamma_labeled: GammaLabeled
+    validation: Validation
+    shuffle_ranks: ShuffleRanks
+    include_labeled_in_unlabeled: IncludeLabeled
+
+    @model_validator(mode="after")
+    def _leaves_no_class_empty(self) -> "UnknownSetting":
+        _require_no_empty_class("n1", self.n1, "gamma_labeled", self.gamma_labeled)
+        return self
+
+
+class NaturalSetting(Section):
+    """The long tail that the pictures have: a share of each class is labeled, a share held out, the rest unlabeled.
+
+    Source: ACR and SimPro for ImageNet-127, 10 % labeled. They hold nothing out.
+    """
+
+    shape: Literal["natural"] = Field(description="classes keep their sizes, and the largest is head")
+    labeled_share: float = Field(
+        gt=0, lt=1, description="labeled share of each class, rounded half to even, at least one picture"
+    )
+    validation_share: float = Field(
+        gt=0,
+        lt=1,
+        description="held-out share of each class, rounded alike, at least one picture where there are three",
+    )
+    include_labeled_in_unlabeled: IncludeLabeled
+
+    @model_validator(mode="after")
+    def _leaves_some_unlabeled(self) -> "NaturalSetting":
+        total = self.labeled_share + self.validation_share
+        if total >= 1:
+            raise ValueError(f"labeled_share + validation_share = {total:g} leaves nothing unlabeled; must be below 1")
+        return self
+
+
+Setting = Annotated[ExponentialSetting | UnknownSetting | NaturalSetting, Field(discriminator="shape")]
+
+
+def _require_no_empty_class(size_key: str, size: int, gamma_key: str, gamma: float) -> None:
+    if size < gamma:
+        raise ValueError(
+            f"{size_key} = {size} with {gamma_key} = {gamma:g} leaves the last class empty; "
+            f"{size_key} must be at least {gamma_key}"
+        )

@@ -30,9 +30,25 @@ def _rows(prefix: str, schema: dict[str, Any], definitions: dict) -> list[tuple[
         rows.append((key, _escaped(_allowed(field, definitions)), _escaped(field.get("description", ""))))
         if name == "train" and prefix:
             continue  # described once, at the top level
-        for suffix, inner in _inner(field, definitions):
-            rows += _rows(f"{key}.{suffix}", inner, definitions)
-    return list(dict.fromkeys(rows))
+        rows += _rows_inside(key, field, definitions)
+    return rows
+
+
+def _rows_inside(key: str, field: dict[str, Any], definitions: dict) -> list[tuple[str, str, str]]:
+    """Rows of the sections inside a field; of one of several kinds, a row says of which unless all have it."""
+    inside = _inner(field, definitions)
+    (named,) = field.get("patternProperties", {"": field}).values()
+    tag = named.get("discriminator", {}).get("propertyName")
+    owners: dict[tuple[str, str, str], list[str]] = {}
+    for suffix, inner in inside:
+        kind = _allowed(inner["properties"][tag], definitions) if tag else ""
+        for row in _rows(f"{key}.{suffix}", inner, definitions):
+            owners.setdefault(row, []).append(kind)
+    rows = []
+    for (path, allowed, meaning), kinds in owners.items():
+        of_all = len(kinds) == len(inside) or path.endswith(f".{tag}")
+        rows.append((path, allowed, meaning if of_all else f"{tag} {', '.join(kinds)}: {meaning}"))
+    return rows
 
 
 def _inner(field: dict[str, Any], definitions: dict) -> list[tuple[str, dict]]:
@@ -52,7 +68,8 @@ def _allowed(field: dict[str, Any], definitions: dict) -> str:
         return "a section, or absent" if "default" in field else "a section"
     options = field.get("anyOf")
     if options:
-        return " or ".join(_allowed(option, definitions) for option in options if option.get("type") != "null")
+        allowed = " or ".join(_allowed(option, definitions) for option in options if option.get("type") != "null")
+        return f"{allowed}, or absent" if "default" in field else allowed
     if "enum" in field or "const" in field:
         return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
     if field["type"] == "array":
