@@ -1,6 +1,6 @@
 """Where the defaults come from: validation accuracy under one change at a time, without a look at the test set.
 
-    python benchmarks/defaults.py lr tower_lr fixmatch paf dlf --seeds 100 101 102
+    python benchmarks/defaults.py lr tower_lr fixmatch paf dlf averages projection losses --seeds 100 101 102
 
 Stands on the artifacts of `dvc repro` (pictures, backbone, features) for the first data set, setting and backbone of
 the grid. Draws its own splits, from seeds that no study uses. Appends a row per run to benchmarks/defaults.csv, skips
@@ -29,7 +29,8 @@ from ulfine.params.train import Train, merged
 from ulfine.pipeline import PARAMS, code
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.device import prepare
-from ulfine.training.run import Inputs, train
+from ulfine.training.inputs import Inputs
+from ulfine.training.run import train
 
 # sweep -> (method, key, values); the values of params.yaml run as well
 SWEEPS = {
@@ -57,6 +58,19 @@ SWEEPS = {
         ("ulfine", "dlf.eta", [0, 0.3, 0.7, 1]),
         ("ulfine", "dlf.align", ["range", "std", "none"]),
         ("ulfine", "dlf.use_in", [["pseudo_labels"], ["test"]]),
+    ],
+    "averages": [
+        ("ulfine", "paf.visual_decay", [0, 0.99]),
+        ("ulfine", "train.prior_decay", [0.9]),
+    ],
+    "projection": [("ulfine_projection", "paf.orthogonality", [0.1, 1])],
+    "losses": [
+        ("lp", "train.pseudo_labels", ["soft"]),
+        ("lp", "train.unlabeled_adjustment", [1]),
+        ("lp", "train.classifier_init", ["means", "random"]),
+        ("lp", "train.losses", [{"labeled": 1}, {"labeled": 1, "unlabeled": 1, "soft_rest": 1}]),
+        ("lp_plain", "train.pseudo_label_adjustment", [1]),
+        ("lp_plain", "train.distribution_alignment", [0, 0.5, 1]),
     ],
 }
 SHOWN = ["accuracy", "acc_head", "acc_medium", "acc_tail", "pl_accuracy", "pl_coverage"]

@@ -67,6 +67,25 @@ def test_a_study_that_does_not_fit_changes_nothing(tmp_path):
     assert read_yaml(tmp_path / "params.yaml")["grid"]["backbone"] == ["clip-vit-b16"]
 
 
+def test_choosing_a_study_loses_no_edit(tmp_path):
+    for name in ("params.yaml", "studies", "ulfine"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    params = tmp_path / "params.yaml"
+    edited = params.read_text().replace("seed: [0, 1]", "seed: [0, 1, 7] # mine").replace("lr: 0.01", "lr: 0.02", 1)
+    params.write_text(edited)
+    refused = run(tmp_path, "python", "-m", "ulfine", "study", "paper-stl10")
+    assert refused.returncode == 1 and "would be lost" in refused.stderr and params.read_text() == edited
+    taken = run(tmp_path, "python", "-m", "ulfine", "save")
+    assert taken.returncode == 1 and taken.stderr.startswith("studies/default.yaml is another study")
+    params.write_text(edited.replace("study: default", "study: mine"))
+    succeeded(run(tmp_path, "python", "-m", "ulfine", "save"))
+    succeeded(run(tmp_path, "python", "-m", "ulfine", "study", "paper-stl10"))
+    assert "mine" not in params.read_text() and "lr: 0.02" in params.read_text()
+    succeeded(run(tmp_path, "python", "-m", "ulfine", "study", "mine"))
+    assert params.read_text() == edited.replace("study: default", "study: mine")
+
+
 def test_the_embedded_pictures_are_enough_small_enough_and_those_that_params_names():
     with np.load(ASSET, allow_pickle=False) as archive:
         for part, least in (("train", 500), ("test", 200)):

@@ -1,4 +1,4 @@
-"""Small helpers beside the two engines: `python -m ulfine study NAME`, `… table`, `… parameters`."""
+"""Small helpers beside the two engines: `python -m ulfine study NAME`, `… save`, `… table`, `… parameters`."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from ulfine.params.base import parsed, read_yaml, validated
 from ulfine.params.reference import reference
 from ulfine.params.root import Params
 from ulfine.pipeline import PARAMS
-from ulfine.study import studies, with_study
+from ulfine.study import choose, own_study, studies
 
 STUDIES = Path("studies")
 REFERENCE = Path("docs/parameters.md")
@@ -22,6 +22,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     choose = commands.add_parser("study", help="put the study and grid of studies/NAME.yaml into params.yaml")
     choose.add_argument("name", metavar="NAME", choices=studies(STUDIES), help=f"one of: {', '.join(studies(STUDIES))}")
+    commands.add_parser("save", help="write the study and grid of params.yaml to studies/, under their name")
     commands.add_parser("table", help="print the summary of the current study")
     commands.add_parser("parameters", help="write docs/parameters.md")
     arguments = parser.parse_args()
@@ -29,6 +30,8 @@ def main() -> None:
         match arguments.command:
             case "study":
                 choose_study(arguments.name)
+            case "save":
+                save_study()
             case "table":
                 print_table()
             case "parameters":
@@ -38,12 +41,23 @@ def main() -> None:
 
 
 def choose_study(name: str) -> None:
-    """Rewrite params.yaml, unless the result would be refused."""
-    study = STUDIES / f"{name}.yaml"
-    text = with_study(PARAMS.read_text(encoding="utf-8"), study.read_text(encoding="utf-8"))
-    validated(Params, parsed(text, f"{PARAMS} with {study}"), f"{PARAMS} with {study}: ")
+    """Rewrite params.yaml, unless the result would be refused, or an edit lost."""
+    text = choose(STUDIES, PARAMS.read_text(encoding="utf-8"), name)
+    where = f"{PARAMS} with {STUDIES / name}.yaml"
+    validated(Params, parsed(text, where), f"{where}: ")
     write_text(PARAMS, text)
     print(f"{PARAMS}: study {name}")
+
+
+def save_study() -> None:
+    """Write studies/{study}.yaml, unless another study has that name."""
+    text = PARAMS.read_text(encoding="utf-8")
+    study = own_study(text)
+    target = STUDIES / f"{validated(Params, parsed(text, str(PARAMS)), f'{PARAMS}: ').study}.yaml"
+    if target.exists() and target.read_text(encoding="utf-8") != study:
+        raise ValueError(f"{target} is another study; give yours a name of its own: study: NAME in {PARAMS}")
+    write_text(target, study)
+    print(f"{target}: saved")
 
 
 def print_table() -> None:

@@ -22,6 +22,25 @@ def with_study(params: str, study: str) -> str:
     return text
 
 
+def own_study(params: str) -> str:
+    """The text of a study file with the `study` and `grid` of params.yaml, comments inside them among it."""
+    return "".join(block[0] for block in _blocks(_ended(params)) if block[1] in KEYS)
+
+
+def choose(folder: Path, params: str, name: str) -> str:
+    """The text of params.yaml under another study of `folder`.
+
+    Raises:
+        ValueError: the present study and grid are in no file of `folder`, and would be lost.
+    """
+    if not any(own_study(params) == own_study(path.read_text(encoding="utf-8")) for path in folder.glob("*.yaml")):
+        raise ValueError(
+            f"the present study and grid are in no file of {folder}/ and would be lost; give them a name of their own "
+            "(study: NAME) and keep them with `python -m ulfine save`, or undo the edit"
+        )
+    return with_study(params, (folder / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
 def _blocks(text: str) -> list[re.Match[str]]:
     """Each top-level key with its lines; blank lines and comments after the last of them belong to what follows."""
     return list(re.finditer(r"^(\w+):.*\n(?:(?:[ \t]*(?:#.*)?\n)*[ \t]+[^\s#].*\n)*", text, re.MULTILINE))

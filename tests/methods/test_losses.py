@@ -1,9 +1,11 @@
 import math
+import re
 from typing import get_args
 
 import pytest
 import torch
 
+from tests import project
 from ulfine.methods import losses
 from ulfine.methods.fixmatch import pseudo_labels
 from ulfine.methods.losses import Step, logit_adjusted, weighted
@@ -97,3 +99,21 @@ def test_losses_are_weighted_by_name(step):
     found = weighted(step(), {"labeled": 2, "entropy": 0.5})
     assert found["labeled"].item() == pytest.approx(2 * losses.labeled(step()).item())
     assert found["entropy"].item() == pytest.approx(0.5 * losses.entropy(step()).item())
+
+
+def test_the_loss_of_the_guide_takes_one_function_and_one_line(tmp_path):
+    """What docs/extend.md shows is done to a copy of the project, and a training uses it."""
+    folder = project.make_project(tmp_path / "project")
+    guide = (project.ROOT / "docs/extend.md").read_text()
+    function = re.search(r"^    (def fairness.*?)\n\n(?! )", guide, re.DOTALL | re.MULTILINE)[1].replace("\n    ", "\n")
+    line = re.search(r"^    (Loss = .*)$", guide, re.MULTILINE)[1]
+    losses_file, train_file = folder / "ulfine/methods/losses.py", folder / "ulfine/params/train.py"
+    losses_file.write_text("import math\n" + losses_file.read_text() + "\n\n" + function)
+    train_file.write_text(re.sub(r"^Loss = .*$", line, train_file.read_text(), flags=re.MULTILINE))
+    check = "from ulfine.methods import losses; import torch; from types import SimpleNamespace as S;"
+    check += "print(losses.fairness(S(strong=torch.log(torch.tensor([[0.9, 0.1], [0.6, 0.4]])))).item())"
+    found = float(project.succeeded(project.run(folder, "python", "-c", check)).stdout)
+    assert found == pytest.approx(-(math.log(0.75) + math.log(0.25)) / 2 - math.log(2))
+    options = project.PARAMS["train"] | {"losses": {"labeled": 1, "unlabeled": 1, "fairness": 0.1}}
+    project.write_params(folder, project.PARAMS | {"train": options})
+    project.succeeded(project.stage(folder, "check"))
