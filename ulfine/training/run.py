@@ -96,7 +96,7 @@ def train(
         if method.tune == "all":
             encoder.unfreeze()
         else:
-            insert_adapters(encoder, method.adapter.width, len(inputs.counts))
+            insert_adapters(encoder, method.adapter, len(inputs.counts))
     learner = Learner(encoder, starting_point(inputs), method, options).to(device)
     history = History(len(inputs.counts), device)
     batches = Batches(views, inputs.store.labels["train"], inputs.indices, options, seed)
