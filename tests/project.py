@@ -100,11 +100,11 @@ PARAMS = {
     "methods": {
         "zero_shot": {"tune": "none"},
         "lp": {"tune": "head"},
-        "lft": {"tune": "adapters", "adapter": {"width": "auto"}},
+        "lft": {"tune": "adapters", "adapter": {"kind": "adaptformer", "width": "auto"}},
         "fft": {"tune": "all", "tower_lr": 0.01},
         "ulfine": {
             "tune": "adapters",
-            "adapter": {"width": "auto"},
+            "adapter": {"kind": "adaptformer", "width": "auto"},
             "paf": {
                 "prototypes": "learnable",
                 "mu": 0.1,

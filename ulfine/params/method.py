@@ -1,19 +1,12 @@
 """`methods`: which weights are trained, and the parts of ULFine that take part."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
+from ulfine.params.adapter import Adapter
 from ulfine.params.base import Section
 from ulfine.params.train import Train, TrainOverrides
-
-
-class Adapter(Section):
-    """Lightweight fine-tuning: bottlenecks beside the blocks of a frozen tower (AdaptFormer)."""
-
-    width: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
-        description="bottleneck width; auto is LIFT's rule 2^max(0, floor(log2(classes / (2 blocks))))"
-    )
 
 
 class Scratch(Section):

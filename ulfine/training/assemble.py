@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ulfine.data.store import Store
 from ulfine.methods.fixmatch import log_prior
 from ulfine.models.classifiers import CosineClassifier, UnitFeatures
-from ulfine.params.method import Adapter, Method
+from ulfine.params.method import Method
 from ulfine.params.train import Train
 from ulfine.training.inputs import Inputs
 from ulfine.training.learner import Start
@@ -46,15 +46,10 @@ def tuned(method: Method, load_tower: Callable[[], "ImageTower"], classes: int) 
     if method.tune == "all":
         tower.unfreeze()
     else:
-        with_adapters(tower, method.adapter, classes)
+        from ulfine.models.adapters import insert_adapters
+
+        insert_adapters(tower, method.adapter, classes)
     return tower
-
-
-def with_adapters(tower: nn.Module, adapter: Adapter, classes: int) -> None:
-    """Put adapters into a frozen tower."""
-    from ulfine.models.adapters import insert_adapters
-
-    insert_adapters(tower, adapter.width, classes)
 
 
 def centred(inputs: Inputs, *, center: bool) -> tuple[Tensor, Tensor]:
