@@ -38,7 +38,8 @@ def _rows_inside(key: str, field: dict[str, Any], definitions: dict) -> list[tup
     """Rows of the sections inside a field; of one of several kinds, a row says of which unless all have it."""
     inside = _inner(field, definitions)
     (named,) = field.get("patternProperties", {"": field}).values()
-    tag = named.get("discriminator", {}).get("propertyName")
+    options = [named, *named.get("anyOf", [])]
+    tag = next((option["discriminator"]["propertyName"] for option in options if "discriminator" in option), None)
     owners: dict[tuple[str, str, str], list[str]] = {}
     for suffix, inner in inside:
         kind = _allowed(inner["properties"][tag], definitions) if tag else ""
@@ -72,6 +73,9 @@ def _allowed(field: dict[str, Any], definitions: dict) -> str:
         return f"{allowed}, or absent" if "default" in field else allowed
     if "enum" in field or "const" in field:
         return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
+    if "propertyNames" in field:
+        inner = _allowed(field["additionalProperties"], definitions)
+        return f"{_allowed(field['propertyNames'], definitions)}: {inner} each"
     if field["type"] == "array":
         return f"a list of {_allowed(field['items'], definitions)}"
     bounds = [f"{sign} {field[key]:g}" for key, sign in BOUNDS if key in field]
