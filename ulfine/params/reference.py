@@ -73,14 +73,18 @@ def _allowed(field: dict[str, Any], definitions: dict) -> str:
         return f"{allowed}, or absent" if "default" in field else allowed
     if "enum" in field or "const" in field:
         return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
-    if "propertyNames" in field:
-        inner = _allowed(field["additionalProperties"], definitions)
-        return f"{_allowed(field['propertyNames'], definitions)}: {inner} each"
-    if field["type"] == "array":
-        return f"a list of {_allowed(field['items'], definitions)}"
+    if field["type"] in ("array", "object"):
+        return _allowed_inside(field, definitions)
     bounds = [f"{sign} {field[key]:g}" for key, sign in BOUNDS if key in field]
     kind = {"string": "text", "boolean": "`true`, `false`"}.get(field["type"], field["type"])
     return " ".join([kind, ", ".join(bounds)]).strip()
+
+
+def _allowed_inside(field: dict[str, Any], definitions: dict) -> str:
+    if field["type"] == "array":
+        return f"a list of {_allowed(field['items'], definitions)}"
+    names, values = (_allowed(field[part], definitions) for part in ("propertyNames", "additionalProperties"))
+    return f"{names}: {values} each"
 
 
 def _escaped(text: str) -> str:

@@ -124,7 +124,7 @@ class Learner(nn.Module):
             return
         self.fitting.observe(step.features, step.labels)
         if (number + 1) % self.method.paf.update_every == 0:
-            self.text.weight.copy_(self.fitting.fit(self.text.weight, self.prior.mean))
+            self.text.weight.copy_(self.fitting.fit(self.text.weight, self.prior.share()))
 
     def classifiers(self) -> dict[str, Tensor]:
         """(K, D) rows of each classifier."""

@@ -68,6 +68,7 @@ class Loop:
         """
         first = self._resume()
         images = self.batches.images_per_step
+        self.learner.train()
         with progress(self.train.steps * images, "train") as bar:
             bar.update(first * images)
             for step in range(first, self.train.steps):
@@ -93,7 +94,6 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate_factor(step, self.train.steps, self.train.schedule)
         batch = self.batches.at(step)
-        self.learner.train()
         result = self.learner(batch)
         losses = self.learner.losses(result)
         self.optimizer.zero_grad(set_to_none=True)
@@ -106,6 +106,7 @@ class Loop:
     def _validate(self, done: int) -> None:
         with self.average.applied():
             self.history.rows.validation += [{"step": done} | row for row in self.validate()]
+        self.learner.train()
 
     def _log(self, done: int) -> float:
         rate = self.optimizer.param_groups[0]["lr"]

@@ -122,7 +122,7 @@ def _predictions(learner: Learner, views: Views, inputs: Inputs) -> dict[str, np
 def _summary(learner: Learner, inputs: Inputs) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "decides": {where: learner.decides(where) for where in ("pseudo_labels", "test")},
-        "scale": learner.options.scale,
+        "scale": None if learner.method.tune == "scratch" else learner.options.scale,
         "threshold": learner.options.threshold,
         "trainable_params": learner.trainable(),
         "prior": {
