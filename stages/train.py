@@ -3,8 +3,8 @@
 reads   artifacts/data/{dataset}/, its split; with a backbone artifacts/backbones/{backbone}/ and
         artifacts/features/{dataset}/{backbone}/
 writes  artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}/: logits.safetensors, weights.safetensors,
-        cosines.safetensors, history.csv, pseudo_labels.csv, classifiers.csv, validation.csv, run.json; the same bytes
-        for the same inputs
+        cosines.safetensors, history.csv, pseudo_labels.csv, classifiers.csv, run.json, and with `validate_every`
+        validation.csv; the same bytes for the same inputs
         artifacts/records/{dataset}/{setting}/{backbone}/{method}/seed{seed}.json: time, memory, device, versions
 """
 
@@ -77,7 +77,7 @@ def origin(at: Cell) -> Path:
 
 def checkpoint_key(at: Cell) -> str:
     """A digest of all that the run depends on: parameters, split, pictures and towers, and code."""
-    sources = {path: sha256(Path(path)) for path in code("train")}
+    sources = {path: sha256(Path(path)) for path in code("train", at.names)}
     inputs = [sha256(at.split), sha256(origin(at)), str(torch.__version__)]
     return digest([at.params.values, at.names, inputs, sources])
 

@@ -10,9 +10,9 @@ import yaml
 
 from tests.project import ROOT, run, succeeded
 from ulfine.files import sha256
-from ulfine.params.base import read_yaml
+from ulfine.params.base import read_yaml, validated
 from ulfine.params.reference import reference
-from ulfine.params.root import load
+from ulfine.params.root import Params, load
 from ulfine.study import studies, with_study
 
 ASSET = ROOT / "assets/fashion-mnist-mini.npz"
@@ -35,6 +35,58 @@ def test_every_study_chooses_from_the_catalogue(tmp_path, name):
     catalogue, chosen = (read_yaml(path) for path in (ROOT / "params.yaml", tmp_path / "params.yaml"))
     assert all(catalogue[key] == chosen[key] for key in catalogue if key not in ("study", "grid"))
     assert text.count("#") == (ROOT / "params.yaml").read_text().count("#")  # comments stay
+
+
+def test_every_method_of_the_catalogue_fits_every_data_set():
+    values = read_yaml(ROOT / "params.yaml")
+    methods = load(ROOT / "params.yaml").methods
+    for dataset, entry in values["datasets"].items():
+        grid = {
+            "dataset": [dataset],
+            "setting": list(entry["settings"]),
+            "method": [name for name, method in methods.items() if method.tune != "scratch"],
+            "baseline": [name for name, method in methods.items() if method.tune == "scratch"],
+        }
+        assert validated(Params, values | {"grid": values["grid"] | grid}, "").grid.dataset == [dataset]
+
+
+CHANGES = {
+    "no_paf": {"paf.mu"},
+    "fixed_text": {"paf"},
+    "no_dlf": {"dlf.eta"},
+    "text_alone": {"dlf.eta"},
+    "no_orthogonality": {"paf.orthogonality"},
+    "projection": {"paf.orthogonality", "paf.orthogonality_by"},
+    "no_centring": {"train"},
+    "align_std": {"dlf.align"},
+    "align_none": {"dlf.align"},
+    "anchor_initial": {"paf.anchor"},
+    "buffer": {"paf.prototypes"},
+    "strong_paf": {"paf.mu"},
+    "short": {"train"},
+}
+
+
+@pytest.mark.parametrize("base", ["ulfine", "ulfine_frozen"])
+def test_an_ablation_changes_what_its_line_says_and_nothing_else(base):
+    methods = read_yaml(ROOT / "params.yaml")["methods"]
+    found = {name.removeprefix(f"{base}_"): method for name, method in methods.items() if name.startswith(f"{base}_")}
+    found = {name: method for name, method in found.items() if not name.startswith("frozen")}
+    assert set(CHANGES) - {"short"} <= set(found) <= set(CHANGES)
+    for name, method in found.items():
+        assert changed(methods[base], method) == CHANGES[name], name
+
+
+def changed(one: dict, other: dict, prefix: str = "") -> set[str]:
+    """Dotted keys whose values differ; a section that one lacks counts as a whole."""
+    keys = set()
+    for key in one.keys() | other.keys():
+        pair = one.get(key), other.get(key)
+        if all(isinstance(value, dict) for value in pair):
+            keys |= changed(*pair, f"{prefix}{key}.")
+        elif pair[0] != pair[1]:
+            keys.add(f"{prefix}{key}")
+    return keys
 
 
 def test_a_study_that_is_more_than_a_study_is_refused():

@@ -176,7 +176,9 @@ def test_linear_probing_has_no_image_tower_in_memory(trained):
     assert "ulfine/models/tower.py" not in used and "ulfine/models/backbone.py" not in used
 
 
-@pytest.mark.parametrize("name", ["data", "backbone", "split", "features", "train-lp", "train-ulfine", "evaluate"])
+@pytest.mark.parametrize(
+    "name", ["data", "backbone", "split", "features", "train-lp", "train-ulfine", "baseline", "evaluate"]
+)
 def test_the_number_of_threads_is_set_before_numpy_starts(trained, name):
     assert json.loads((trained / f"trace-{name}.json").read_text())["threads"] == "1"
 

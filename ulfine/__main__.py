@@ -10,7 +10,7 @@ from ulfine.params.base import parsed, read_yaml, validated
 from ulfine.params.reference import reference
 from ulfine.params.root import Params
 from ulfine.pipeline import PARAMS
-from ulfine.study import choose, own_study, studies
+from ulfine.study import KEYS, choose, own_study, studies
 
 STUDIES = Path("studies")
 REFERENCE = Path("docs/parameters.md")
@@ -20,8 +20,8 @@ def main() -> None:
     """Parse the command line and run one helper."""
     parser = argparse.ArgumentParser(prog="python -m ulfine", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    choose = commands.add_parser("study", help="put the study and grid of studies/NAME.yaml into params.yaml")
-    choose.add_argument("name", metavar="NAME", choices=studies(STUDIES), help=f"one of: {', '.join(studies(STUDIES))}")
+    chosen = commands.add_parser("study", help="put the study and grid of studies/NAME.yaml into params.yaml")
+    chosen.add_argument("name", metavar="NAME", choices=studies(STUDIES), help=f"one of: {', '.join(studies(STUDIES))}")
     commands.add_parser("save", help="write the study and grid of params.yaml to studies/, under their name")
     commands.add_parser("table", help="print the summary of the current study")
     commands.add_parser("parameters", help="write docs/parameters.md")
@@ -54,7 +54,9 @@ def save_study() -> None:
     text = PARAMS.read_text(encoding="utf-8")
     study = own_study(text)
     target = STUDIES / f"{validated(Params, parsed(text, str(PARAMS)), f'{PARAMS}: ').study}.yaml"
-    if target.exists() and target.read_text(encoding="utf-8") != study:
+    if parsed(study, str(target)) != {key: parsed(text, str(PARAMS))[key] for key in KEYS}:
+        raise ValueError(f"{PARAMS}: indent what belongs to study and grid; their end cannot be told")
+    if target.exists() and own_study(target.read_text(encoding="utf-8")) != study:
         raise ValueError(f"{target} is another study; give yours a name of its own: study: NAME in {PARAMS}")
     write_text(target, study)
     print(f"{target}: saved")
@@ -62,7 +64,8 @@ def save_study() -> None:
 
 def print_table() -> None:
     """Print results/{study}/summary.md."""
-    print(Path("results", read_yaml(PARAMS)["study"], "summary.md").read_text(encoding="utf-8"))
+    study = validated(Params, read_yaml(PARAMS), f"{PARAMS}: ").study
+    print(Path("results", study, "summary.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ulfine.files import digest, write_json
+from ulfine.files import digest, read_json, write_json
 from ulfine.params.base import read_yaml
 
 PARAMS = Path("params.yaml")
@@ -28,9 +28,9 @@ def _declaration(stage: str, cell: dict[str, str | int]) -> dict[str, Any]:
     return _stages()[BASELINE.get(stage, stage) if cell.get("backbone") == NO_BACKBONE else stage]
 
 
-def code(stage: str) -> list[str]:
-    """The Python files that a stage depends on."""
-    return [path for path in _stages()[stage]["deps"] if path.endswith(".py")]
+def code(stage: str, cell: dict[str, str | int] | None = None) -> list[str]:
+    """The Python files that a stage depends on, for one cell where that differs."""
+    return [path for path in _declaration(stage, cell or {})["deps"] if path.endswith(".py")]
 
 
 def parameters(stage: str, cell: dict[str, str | int]) -> dict[str, Any]:
@@ -67,6 +67,6 @@ def resolved(stage: str, cell: dict[str, str | int]) -> Path:
     names = [f"seed{cell[key]}" if key == "seed" else str(cell[key]) for key in NAMES if key in cell]
     path = RESOLVED.joinpath(stage, *names[:-1], f"{names[-1] if names else stage}.json")
     content = {"digest": digest(values), "values": values}
-    if not path.exists() or read_yaml(path)["digest"] != content["digest"]:
+    if not path.exists() or read_json(path)["digest"] != content["digest"]:
         write_json(path, content)
     return path

@@ -117,6 +117,11 @@ def test_buffers_are_spread_after_a_fit_and_learnable_ones_left_to_their_loss():
     assert orthogonality(found["buffer"]) < orthogonality(found["learnable"])
 
 
+def test_more_prototypes_than_dimensions_cannot_be_projected():
+    with pytest.raises(ValueError, match="4 classes in 3 dimensions cannot be orthogonal"):
+        PrototypeFitting(torch.ones(4, 3), options(orthogonality=0.5, orthogonality_by="projection"))
+
+
 def test_all_that_paf_remembers_is_in_its_state():
     state = observed(PrototypeFitting(TEXT, options())).state_dict()
     assert set(state) == {"text", "visual", "seen", "text_share"}

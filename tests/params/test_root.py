@@ -51,6 +51,12 @@ def change(params: dict, key: str, value: object) -> None:
             {"labeled": 1, "entropi": 1},
             "train.losses.entropi = 1: input should be 'labeled'",
         ),
+        ("train.losses", {"unlabeled": 1}, "train: losses = {unlabeled} lacks labeled, which every training has"),
+        (
+            "methods.lp.train",
+            {"unlabeled_ratio": 0, "losses": {"labeled": 1}, "distribution_alignment": 1.0},
+            "train, with methods.lp.train over datasets.shapes.train: distribution_alignment goes by predictions on",
+        ),
         ("train.nesterov", True, OK),
         ("train.momentum", 0, "train, with methods.scratch.train over datasets.shapes.train: nesterov: true needs opt"),
         ("train.unlabeled_ratio", 0, "train: losses.unlabeled needs unlabeled pictures: unlabeled_ratio = 0 allows"),

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from ulfine.methods.fixmatch import PseudoLabels
+from ulfine.training.batches import Batch
 from ulfine.training.history import History, cosines, geometry
 
-CPU = torch.device("cpu")
 TARGETS = PseudoLabels(
     labels=torch.tensor([0, 1, 1, 2]),
     confidence=torch.tensor([0.9, 0.8, 0.9, 0.1]),
@@ -16,10 +16,15 @@ TARGETS = PseudoLabels(
 @pytest.fixture
 def history() -> History:
     """After two steps, the first with a picture of unknown class."""
-    history = History(3, CPU, truth=torch.tensor([0.5, 0.25, 0.25]))
-    history.add({"labeled": torch.tensor(1.0)}, TARGETS, torch.tensor([0, 0, -1, 2]))
-    history.add({"labeled": torch.tensor(2.0)}, TARGETS, torch.tensor([0, 1, 2, 2]))
+    history = History(3, truth=torch.tensor([0.5, 0.25, 0.25]))
+    history.add({"labeled": torch.tensor(1.0)}, TARGETS, batch([0, 0, -1, 2]))
+    history.add({"labeled": torch.tensor(2.0)}, TARGETS, batch([0, 1, 2, 2]))
     return history
+
+
+def batch(truth: list[int], own: list[bool] | None = None) -> Batch:
+    own = torch.tensor(own or [True] * len(truth))
+    return Batch(torch.zeros(1), torch.zeros(1), own=own, truth=torch.tensor(truth))
 
 
 def closed(history: History) -> dict:
@@ -29,7 +34,7 @@ def closed(history: History) -> dict:
 def test_a_row_by_hand(history):
     row = closed(history)
     assert row["loss"] == row["loss_labeled"] == 1.5
-    assert row["pl_coverage"] == pytest.approx(5 / 7)  # of 7 pictures of known class
+    assert row["pl_coverage"] == pytest.approx(6 / 8)  # for this no class need be known
     assert row["pl_accuracy"] == pytest.approx(3 / 5)
     assert row["confidence_right"] == pytest.approx((0.9 + 0.1 + 0.9 + 0.8 + 0.1) / 5)
     assert row["confidence_wrong"] == pytest.approx((0.8 + 0.9) / 2)
@@ -51,9 +56,23 @@ def test_the_classes_by_hand(history):
 
 def test_the_next_row_starts_from_nothing(history):
     closed(history)
-    history.add({"labeled": torch.tensor(4.0)}, None, None)
-    row = closed(history)
-    assert row["loss"] == 4 and row["pl_coverage"] is None and row["prior_error"] is None
+    history.add({"labeled": torch.tensor(4.0)}, TARGETS, batch([1, 1, 1, 1]))
+    assert closed(history)["loss"] == 4
+    assert [row["seen"] for row in history.rows.classes[3:]] == [0, 4, 0]
+
+
+def test_without_unlabeled_pictures_there_is_nothing_to_tell_of_them():
+    history = History(3)
+    history.add({"labeled": torch.tensor(4.0)}, None, Batch(torch.zeros(1), torch.zeros(1)))
+    assert set(closed(history)) == {"step", "lr", "loss", "loss_labeled"}
+    assert history.rows.classes == [] and len(history.rows.classifiers) == 3
+
+
+def test_copies_of_labeled_pictures_do_not_count():
+    history = History(3)
+    history.add({}, TARGETS, batch([0, -1, 1, 2], own=[True, False, True, True]))
+    assert closed(history)["pl_coverage"] == pytest.approx(2 / 3)
+    assert [row["predicted"] for row in history.rows.classes] == [1, 1, 0]
 
 
 def test_geometry_of_a_classifier_by_hand():

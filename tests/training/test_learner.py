@@ -134,7 +134,7 @@ def test_labeled_pictures_alone(params):
 
 
 def test_predictions_are_adjusted_then_counted_then_aligned(params):
-    train = {"logit_adjustment": 0, "pseudo_label_adjustment": 1, "unlabeled_prior": "labeled"}
+    train = {"logit_adjustment": 0, "pseudo_label_adjustment": 1}
     model = learner(params, "lp", **train, distribution_alignment=0)
     raw = model.linear(model.encoder(BATCH.weak)).softmax(-1)
     balanced = raw / torch.tensor([0.75, 0.25])

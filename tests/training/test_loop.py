@@ -57,7 +57,7 @@ class Run:
         tower = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6)) if method == "scratch" else nn.Linear(6, 6)
         start = Start(UnitFeatures(tower, torch.zeros(6)), CosineClassifier(text, 25), text, torch.zeros(3))
         self.learner = Learner(start, Method(**params["methods"][method]), self.train)
-        self.history = History(3, CPU)
+        self.history = History(3)
         self.checkpoint = Checkpoint(folder / "run.pt", CPU)
 
     def fit(self):

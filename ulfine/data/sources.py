@@ -154,7 +154,7 @@ def _held_out(by_class: dict[str, list[Path]], share: float) -> dict[str, dict[s
         if len(paths) < 2:
             raise ValueError(f"{paths[0].parent}: has 1 picture; with test_share a class needs at least 2")
         count = min(max(1, round(share * len(paths))), len(paths) - 1)
-        drawn = np.random.default_rng(list(name.encode())).choice(len(paths), count, replace=False)
+        drawn = np.random.default_rng(list(name.encode())).choice(len(paths), count, replace=False).tolist()
         parts["test"][name] = [paths[i] for i in sorted(drawn)]
         parts["train"][name] = [path for i, path in enumerate(paths) if i not in drawn]
     return parts

@@ -65,7 +65,7 @@ def wanted_counts(setting: Setting, sizes: list[int], seed: int) -> Wanted:
     sizes: (K,) training pictures of each class.
 
     Raises:
-        ValueError: shape `natural` would leave a class without an unlabeled picture.
+        ValueError: a class would be left without a labeled or, with shape `natural`, without an unlabeled picture.
     """
     if isinstance(setting, NaturalSetting):
         return _natural_counts(setting, sizes)

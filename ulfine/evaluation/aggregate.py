@@ -4,7 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-CELL = ["dataset", "setting", "backbone", "method", "seed"]
+from ulfine.pipeline import NAMES
+
+CELL = list(NAMES)
 GROUP = CELL[:-1]
 SCORES = [
     "accuracy", "acc_head", "acc_medium", "acc_tail", "acc_linear", "acc_text", "acc_fused", "micro_accuracy", "gmean",

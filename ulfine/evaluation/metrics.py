@@ -30,9 +30,11 @@ def class_groups(labeled: list[int]) -> dict[str, list[int]]:
     return {"head": ranked[:first], "medium": ranked[first:last], "tail": ranked[last:]}
 
 
-def geometric_mean(values: list[float | None]) -> float:
-    """Geometric mean of the known class recalls; 0 as soon as one is."""
+def geometric_mean(values: list[float | None]) -> float | None:
+    """Geometric mean of the known class recalls; 0 as soon as one is, None when none is known."""
     known = np.array([value for value in values if value is not None])
+    if not len(known):
+        return None
     return 0.0 if (known == 0).any() else float(np.exp(np.log(known).mean()))
 
 

@@ -22,6 +22,11 @@ class PrototypeFitting(nn.Module):
 
     def __init__(self, text: Tensor, options: Paf) -> None:
         super().__init__()
+        if options.orthogonality_by == "projection" and len(text) > text.shape[1]:
+            raise ValueError(
+                f"paf.orthogonality_by = 'projection': {len(text)} classes in {text.shape[1]} dimensions cannot be "
+                "orthogonal (allowed: loss)"
+            )
         self.options = options
         self.register_buffer("text", text.clone())
         self.register_buffer("visual", torch.zeros_like(text))
@@ -37,7 +42,7 @@ class PrototypeFitting(nn.Module):
 
     @torch.no_grad()
     def fit(self, prototypes: Tensor, prior: Tensor) -> Tensor:
-        """The (K, D) prototypes after one update; classes without a labeled picture so far stay as they are.
+        """The (K, D) prototypes after one update; the mixing skips classes without a labeled picture so far.
 
         prior: (K,) P_u.
 

@@ -27,7 +27,8 @@ class PriorEstimate(nn.Module):
         """Take in one step. probabilities: (U, K). own: (U,) bool, false for copies of labeled pictures (ACR)."""
         members = own.to(probabilities.dtype)
         mean = (members @ probabilities) / members.sum().clamp_min(1)
-        self.mean = self.decay * self.mean + (1 - self.decay) * mean
+        # by `where` and not by `if`, which would wait for the device
+        self.mean = torch.where(own.any(), self.decay * self.mean + (1 - self.decay) * mean, self.mean)
 
     def share(self) -> Tensor:
         """(K,) the estimate, normalised; uniform before the first picture."""

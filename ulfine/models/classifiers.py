@@ -23,7 +23,7 @@ class UnitFeatures(nn.Module):
 
 
 class CosineClassifier(nn.Module):
-    """s * z . normalise(W), without a bias, started from text prototypes (LIFT).
+    """s * z . normalise(W), without a bias (LIFT).
 
     Args:
         weight: (K, D) rows to start from.

@@ -1,7 +1,7 @@
 """The network of training from scratch: Wide ResNet (Zagoruyko and Komodakis, 2016) as FixMatch runs it.
 
 Neither torchvision nor timm has it for small pictures. Leaky ReLU of slope 0.1, and a first block whose shortcut starts
-after the activation, are FixMatch's (TorchSSL, kekmodel/FixMatch-pytorch).
+after the activation, are those of FixMatch's own code; ports to torch (kekmodel, ACR) differ in the blocks that widen.
 """
 
 import torch

@@ -26,7 +26,7 @@ class Train(Section):
         "from 0.08 to 1 over the training"
     )
     optimizer: Literal["sgd", "adamw"] = Field(description="torch's SGD or AdamW")
-    lr: float = Field(gt=0, description="learning rate of classifiers and adapters")
+    lr: float = Field(gt=0, description="learning rate of all that is trained, but for `tower_lr`")
     momentum: float = Field(ge=0, lt=1, description="momentum of SGD, beta_1 of AdamW")
     nesterov: bool = Field(description="Nesterov momentum, with sgd")
     weight_decay: float = Field(ge=0, description="weight decay of what is trained")
@@ -39,18 +39,27 @@ class Train(Section):
     ema_decay: float = Field(
         ge=0, lt=1, description="the weights that predict are an EMA of the trained ones (FixMatch); 0: the last ones"
     )
-    scale: float = Field(gt=0, description="scale s of the cosine classifiers; it sets what a threshold means")
-    center: bool = Field(description="subtract the mean feature of images and of text before normalising")
+    scale: float = Field(
+        gt=0,
+        description="scale s of the cosine classifiers; it sets what a threshold means (from scratch there are none)",
+    )
+    center: bool = Field(
+        description="subtract the mean feature of images and of text before normalising (not from scratch)"
+    )
     classifier_init: Literal["text", "means", "random"] = Field(
         description="rows of the linear classifier start from text, class means of the labeled features, or at random"
     )
     logit_adjustment: float = Field(ge=0, description="tau in the labeled loss CE(z + tau log prior, y); 0 is plain CE")
-    threshold: float = Field(ge=0, le=1, description="confidence from which a pseudo-label is used")
+    threshold: float = Field(
+        ge=0, le=1, description="confidence from which a pseudo-label is used, and is scored as kept"
+    )
     pseudo_labels: Literal["hard", "soft"] = Field(
         description="targets of the unlabeled loss: the class predicted, or the whole prediction"
     )
     pseudo_label_adjustment: float = Field(
-        ge=0, description="tau in softmax(z - tau log prior), the prediction that makes pseudo-labels (ACR); 0 is none"
+        ge=0,
+        description="tau in softmax(z - tau log prior), the prediction that makes pseudo-labels, by the labeled prior "
+        "(ACR); 0 is none",
     )
     adjust_twice: bool = Field(
         description="allow pseudo_label_adjustment on a classifier whose labeled loss was adjusted already"
@@ -59,7 +68,7 @@ class Train(Section):
         ge=0, description="tau in the unlabeled loss CE(z + tau log prior, pseudo-label); 0 is plain CE"
     )
     unlabeled_prior: Literal["labeled", "estimated"] = Field(
-        description="prior of the two adjustments above: that of the labeled pictures, or the EMA of the predictions"
+        description="prior of unlabeled_adjustment: that of the labeled pictures, or P_u, the EMA of the predictions"
     )
     prior_decay: float = Field(ge=0, lt=1, description="EMA decay of the mean prediction on unlabeled pictures, P_u")
     distribution_alignment: Annotated[float, Field(ge=0, le=1)] | Literal["none"] = Field(
@@ -70,18 +79,23 @@ class Train(Section):
         min_length=1, description="weight of each loss of ulfine/methods/losses.py; PAF adds those of its prototypes"
     )
     test_crops: Literal[1, 5] = Field(
-        description="predictions from the whole picture, or the mean logits of five crops (LIFT's test-time ensembling)"
+        description="test and validation from the whole picture, or the mean logits of five crops (LIFT's test-time "
+        "ensembling)"
     )
     log_every: int = Field(ge=1, description="steps between two rows of history.csv")
-    validate_every: int = Field(ge=0, description="steps between two rows of validation.csv; 0: none")
+    validate_every: int = Field(ge=0, description="steps between two entries of validation.csv; 0: none")
 
     @model_validator(mode="after")
     def _belongs_together(self) -> "Train":
+        if "labeled" not in self.losses:
+            raise ValueError(f"losses = {{{', '.join(self.losses)}}} lacks labeled, which every training has")
         waiting = sorted(set(self.losses) - LABELED_ONLY)
         if waiting and not self.unlabeled_ratio:
             raise ValueError(
                 f"losses.{waiting[0]} needs unlabeled pictures: unlabeled_ratio = 0 allows losses: {{labeled: 1}}"
             )
+        if self.distribution_alignment != "none" and not self.unlabeled_ratio:
+            raise ValueError("distribution_alignment goes by predictions on unlabeled pictures; unlabeled_ratio = 0")
         if self.pseudo_label_adjustment and self.logit_adjustment and not self.adjust_twice:
             raise ValueError(
                 f"pseudo_label_adjustment = {self.pseudo_label_adjustment:g} with logit_adjustment = "

@@ -10,10 +10,11 @@ from ulfine.training.learner import Learner
 
 
 class WeightAverage:
-    """An EMA of all that training changes, batch statistics among it; torch's AveragedModel would copy the tower too.
+    """An EMA of the weights that the optimizer changes; batch statistics and what PAF remembers are EMAs already.
 
     Its decay grows with the steps done, min(decay, (1 + n) / (10 + n)), as TensorFlow's moving average offers: or a
-    short run would predict with the weights it began with. Decay 0 is no average.
+    short run would predict with the weights it began with. Decay 0 is no average. (torch's AveragedModel would copy the
+    frozen tower too.)
 
     Args:
         learner: whose weights are averaged.
@@ -21,33 +22,34 @@ class WeightAverage:
     """
 
     def __init__(self, learner: Learner, decay: float) -> None:
-        self.learner, self.decay = learner, decay
-        self.weights = {name: tensor.clone() for name, tensor in learner.trained().items()} if decay else {}
+        self.decay = decay
+        free = {name: weight for name, weight in learner.named_parameters() if weight.requires_grad}
+        self.trained = free if decay else {}
+        self.weights = {name: weight.detach().clone() for name, weight in self.trained.items()}
 
     @torch.no_grad()
     def update(self, done: int) -> None:
         """Take in the weights after `done` steps."""
-        if not self.decay:
-            return
-        decay = min(self.decay, (1 + done) / (10 + done))
-        for name, tensor in self.learner.trained().items():
-            if tensor.is_floating_point():
-                self.weights[name].lerp_(tensor, 1 - decay)
-            else:
-                self.weights[name].copy_(tensor)
+        if self.decay:
+            weight = 1 - min(self.decay, (1 + done) / (10 + done))
+            torch._foreach_lerp_(list(self.weights.values()), list(self.trained.values()), weight)
+
+    def load(self, weights: dict[str, Tensor]) -> None:
+        """Go on from the average of a checkpoint."""
+        self._copy(weights, self.weights)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The learner predicts with the average inside this block."""
-        if not self.decay:
-            yield
-            return
-        trained = {name: tensor.clone() for name, tensor in self.learner.trained().items()}
-        self._load(self.weights)
+        kept = {name: weight.detach().clone() for name, weight in self.trained.items()}
+        self._copy(self.weights, self.trained)
         try:
             yield
         finally:
-            self._load(trained)
+            self._copy(kept, self.trained)
 
-    def _load(self, weights: dict[str, Tensor]) -> None:
-        self.learner.load_state_dict(weights, strict=False)  # the frozen tower is not in there
+    @staticmethod
+    @torch.no_grad()
+    def _copy(source: dict[str, Tensor], target: dict[str, Tensor]) -> None:
+        for name, weight in target.items():
+            weight.copy_(source[name])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -23,7 +23,7 @@ LABELED, UNLABELED = 0, 1  # streams of random numbers
 class Batch:
     """One step. Views are (B, side, side, 3) uint8 pictures, or (B, D) features where they are cached."""
 
-    labeled: Tensor  # weak views of B labeled pictures
+    labeled: Tensor  # views of B labeled pictures, weak unless `labeled_view` says otherwise
     labels: Tensor  # (B,)
     weak: Tensor | None = None  # weak views of U unlabeled pictures; None where the training takes none
     strong: Tensor | None = None  # strong views of the same
@@ -140,7 +140,7 @@ class Batches:
         if not self.train.unlabeled_ratio:
             return Batch(views, labels)
         pool = self._drawn("unlabeled", UNLABELED, size * self.train.unlabeled_ratio, step)
-        own = ~np.isin(pool, self.indices["labeled"])
+        own = ~self._labeled[pool]
         truth = np.where(own, self.labels[pool], -1)
         return Batch(
             views,
@@ -150,6 +150,13 @@ class Batches:
             self._on_device(own),
             self._on_device(truth),
         )
+
+    @cached_property
+    def _labeled(self) -> np.ndarray:
+        """(N,) whether a training picture is labeled."""
+        mask = np.zeros(len(self.labels), bool)
+        mask[self.indices["labeled"]] = True
+        return mask
 
     def _labeled_views(self, indices: np.ndarray, seed: int, step: int) -> Tensor:
         match self.train.labeled_view:

@@ -1,6 +1,6 @@
 """What a run logs: losses, how its pseudo-labels fare class by class, and what becomes of its classifiers.
 
-Sums are kept on the device and read once a row, so that logging does not hold up the steps in between.
+What comes in is kept as it is, on the device, and counted once a row, so that logging does not hold up the steps.
 """
 
 from dataclasses import dataclass, field
@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ulfine.methods.fixmatch import PseudoLabels
+from ulfine.training.batches import Batch
 
 BY_TRUTH = ("seen", "kept", "right")
-BY_LABEL = ("wrong", "predicted", "all_right", "all_wrong", "confidence_right", "confidence_wrong")
+BY_LABEL = ("wrong", "predicted", "all", "all_right", "all_wrong", "confidence_right", "confidence_wrong")
 COUNTS = ("seen", "kept", "right", "wrong", "predicted")
 
 
@@ -33,82 +34,92 @@ class History:
     Of the unlabeled pictures since the last row, by class: `seen` (of this true class), `kept` (confident enough),
     `right` (kept and right); `wrong` (kept, labeled as this class, of another one), `predicted` (kept and labeled as
     this class). `confidence_right` and `confidence_wrong` are mean confidences of right and of false predictions of
-    this class, kept or not. `prior` is its share of P_u. Pictures of unknown class count in `predicted` alone.
+    this class, kept or not. `prior` is its share of P_u. Pictures of unknown class count in `predicted` alone,
+    copies of labeled pictures nowhere.
 
     Args:
         classes: K.
-        device: of the tensors that come in.
         truth: (K,) true share of each class in the unlabeled pool; None where unknown.
     """
 
-    def __init__(self, classes: int, device: torch.device, truth: Tensor | None = None) -> None:
+    def __init__(self, classes: int, truth: Tensor | None = None) -> None:
         self.rows = Rows()
-        self.truth = truth
-        self._tallies = torch.zeros(len(BY_TRUTH) + len(BY_LABEL), classes, dtype=torch.float64, device=device)
+        self.classes, self.truth = classes, truth
+        self._pending: list[tuple[Tensor, ...]] = []  # labels, confidence, kept, truth, own of each step
         self._losses: dict[str, Tensor] = {}
         self._steps = 0
 
-    def add(self, losses: dict[str, Tensor], targets: PseudoLabels | None, truth: Tensor | None) -> None:
-        """Take in one step. truth: (U,) true labels, -1 where unknown; None without unlabeled pictures."""
+    def add(self, losses: dict[str, Tensor], targets: PseudoLabels | None, batch: Batch) -> None:
+        """Take in one step; no targets without unlabeled pictures."""
         self._steps += 1
         for name, loss in losses.items():
             self._losses[name] = self._losses.get(name, 0) + loss.detach()
         if targets is not None:
-            self._tallies += tallies(targets, truth, self._tallies.shape[1])
+            self._pending.append((targets.labels, targets.confidence, targets.kept, batch.truth, batch.own))
 
-    def close_row(self, step: int, lr: float, prior: Tensor, classifiers: dict[str, Tensor]) -> dict[str, float]:
+    def close_row(self, step: int, lr: float, prior: Tensor, classifiers: dict[str, Tensor]) -> dict[str, Any]:
         """Turn what came in since the last row into rows, and return the one of history.csv.
 
         prior: (K,) estimate P_u. classifiers: (K, D) rows by name.
         """
-        names = (*BY_TRUTH, *BY_LABEL)
-        counted = dict(zip(names, self._tallies.tolist(), strict=True))
-        seen, kept, right, wrong = (sum(counted[name]) for name in ("seen", "kept", "right", "wrong"))
         losses = {name: float(total) / self._steps for name, total in self._losses.items()}
         row: dict[str, Any] = {"step": step, "lr": lr, "loss": sum(losses.values())}
         row |= {f"loss_{name}": value for name, value in losses.items()}
-        row |= {"pl_coverage": _ratio(kept, seen), "pl_accuracy": _ratio(right, right + wrong)}
-        for kind in ("right", "wrong"):
-            row[f"confidence_{kind}"] = _ratio(sum(counted[f"confidence_{kind}"]), sum(counted[f"all_{kind}"]))
-        known = self.truth is not None and seen > 0
-        row["prior_error"] = 0.5 * (prior - self.truth).abs().sum().item() if known else None
+        if self._pending:
+            columns = [torch.cat(parts) for parts in zip(*self._pending, strict=True)]
+            counted = dict(zip((*BY_TRUTH, *BY_LABEL), tallies(*columns, self.classes).tolist(), strict=True))
+            row |= self._overall(counted, prior)
+            self.rows.classes += class_rows(step, counted, prior.tolist())
         self.rows.steps.append(row)
-        shares = prior.tolist()
-        for k, share in enumerate(shares):
-            entry: dict[str, Any] = {"step": step, "class": k} | {name: round(counted[name][k]) for name in COUNTS}
-            for kind in ("right", "wrong"):
-                entry[f"confidence_{kind}"] = _ratio(counted[f"confidence_{kind}"][k], counted[f"all_{kind}"][k])
-            self.rows.classes.append(entry | {"prior": share})
         for name, weight in classifiers.items():
             self.rows.classifiers += geometry(step, name, weight)
-        self._tallies.zero_()
-        self._losses, self._steps = {}, 0
+        self._pending, self._losses, self._steps = [], {}, 0
         return row
+
+    def _overall(self, counted: dict[str, list[float]], prior: Tensor) -> dict[str, float | None]:
+        total = {name: sum(counts) for name, counts in counted.items()}
+        return {
+            "pl_coverage": _ratio(total["predicted"], total["all"]),
+            "pl_accuracy": _ratio(total["right"], total["right"] + total["wrong"]),
+            "confidence_right": _ratio(total["confidence_right"], total["all_right"]),
+            "confidence_wrong": _ratio(total["confidence_wrong"], total["all_wrong"]),
+            "prior_error": None if self.truth is None else 0.5 * (prior - self.truth).abs().sum().item(),
+        }
 
     def state(self) -> dict:
         """Everything, for a checkpoint."""
-        return {"rows": vars(self.rows), "tallies": self._tallies, "losses": self._losses, "steps": self._steps}
+        return {"rows": vars(self.rows), "pending": self._pending, "losses": self._losses, "steps": self._steps}
 
     def restore(self, state: dict) -> None:
         """Go on from `state`."""
         self.rows = Rows(**state["rows"])
-        self._tallies, self._losses, self._steps = state["tallies"], state["losses"], state["steps"]
+        self._pending, self._losses, self._steps = state["pending"], state["losses"], state["steps"]
 
 
-def tallies(targets: PseudoLabels, truth: Tensor, classes: int) -> Tensor:
-    """(9, K) sums over the pictures of one step, in the order of BY_TRUTH and BY_LABEL. truth: (U,), -1 where unknown.
+def tallies(labels: Tensor, confidence: Tensor, kept: Tensor, truth: Tensor, own: Tensor, classes: int) -> Tensor:
+    """(10, K) sums over U pictures, in the order of BY_TRUTH and BY_LABEL.
 
-    As products of matrices: bincount has no deterministic form on CUDA, and two products are two kernels.
+    labels, confidence, kept: (U,) of the pseudo-labels. truth: (U,) true labels, -1 where unknown. own: (U,) bool,
+    false for copies of labeled pictures. As products of matrices: bincount has no deterministic form on CUDA.
     """
-    known, kept, right = truth >= 0, targets.kept, targets.labels == truth
+    known, kept, right = own & (truth >= 0), own & kept, own & (labels == truth)
     false = known & ~right
-    confidence = targets.confidence.float()
-    of_truth = torch.stack([known, known & kept, kept & right]).float()
-    counted = torch.stack([kept & false, kept, right, false]).float()
-    of_label = torch.cat([counted, confidence * counted[2:]])
-    by_truth = of_truth @ F.one_hot(truth.clamp_min(0), classes).float()
-    by_label = of_label @ F.one_hot(targets.labels, classes).float()
-    return torch.cat([by_truth, by_label]).double()
+    of_truth = torch.stack([known, known & kept, kept & right]).double()
+    counted = torch.stack([kept & false, kept, own, right, false]).double()
+    of_label = torch.cat([counted, confidence.double() * counted[-2:]])
+    by_truth = of_truth @ F.one_hot(truth.clamp_min(0), classes).double()
+    return torch.cat([by_truth, of_label @ F.one_hot(labels, classes).double()])
+
+
+def class_rows(step: int, counted: dict[str, list[float]], prior: list[float]) -> list[dict[str, Any]]:
+    """The rows of pseudo_labels.csv from the tallies by class."""
+    rows = []
+    for k, share in enumerate(prior):
+        entry: dict[str, Any] = {"step": step, "class": k} | {name: round(counted[name][k]) for name in COUNTS}
+        for kind in ("right", "wrong"):
+            entry[f"confidence_{kind}"] = _ratio(counted[f"confidence_{kind}"][k], counted[f"all_{kind}"][k])
+        rows.append(entry | {"prior": share})
+    return rows
 
 
 def cosines(weight: Tensor) -> Tensor:

@@ -106,7 +106,7 @@ class Learner(nn.Module):
 
     def _adjusted(self, logits: Tensor) -> Tensor:
         tau = self.options.pseudo_label_adjustment
-        return adjusted(logits, self._unlabeled_prior(), tau) if tau else logits
+        return adjusted(logits, self.log_prior, tau) if tau else logits
 
     def _aligned(self, logits: Tensor) -> Tensor:
         power = self.options.distribution_alignment

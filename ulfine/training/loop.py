@@ -77,7 +77,7 @@ class Loop:
                 bar.update(images)
                 if done % self.train.log_every == 0 or done == self.train.steps:
                     bar.set_postfix_str(f"step {done}/{self.train.steps}, loss {self._log(done):.3f}", refresh=False)
-                if self.train.validate_every and done % self.train.validate_every == 0:
+                if self.train.validate_every and (done % self.train.validate_every == 0 or done == self.train.steps):
                     self._validate(done)
                 if self.checkpoint.due():
                     self.checkpoint.save(self._state(done))
@@ -101,7 +101,7 @@ class Loop:
         self.optimizer.step()
         self.learner.adapt(step, result)
         self.average.update(step + 1)
-        self.history.add(losses, result.targets, batch.truth)
+        self.history.add(losses, result.targets, batch)
 
     def _validate(self, done: int) -> None:
         with self.average.applied():
@@ -109,8 +109,8 @@ class Loop:
         self.learner.train()
 
     def _log(self, done: int) -> float:
-        rate = self.optimizer.param_groups[0]["lr"]
-        row = self.history.close_row(done, rate, self.learner.prior.share(), self.learner.classifiers())
+        rate, learner = self.optimizer.param_groups[0]["lr"], self.learner
+        row = self.history.close_row(done, rate, learner.prior.share(), learner.classifiers())
         if not math.isfinite(row["loss"]):
             raise ValueError(f"loss is {row['loss']} at step {done}; a smaller train.lr may help")
         return row["loss"]
@@ -135,7 +135,7 @@ class Loop:
             return 0
         self.learner.load_state_dict(state["learner"], strict=False)  # the frozen tower is not in there
         self.optimizer.load_state_dict(state["optimizer"])
-        self.average.weights = state["average"]
+        self.average.load(state["average"])
         self.history.restore(state["history"])
         self.before, self.flops = state["seconds"], state["flops"]
         print(f"resuming at step {state['done']}")

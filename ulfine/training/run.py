@@ -69,7 +69,7 @@ def train(
     views = views_for(inputs, method, augmentation, device)
     batches = Batches(views, inputs.store.labels["train"], inputs.indices, options, seed)
     share = None if inputs.pool_share is None else torch.tensor(inputs.pool_share, dtype=torch.float32, device=device)
-    history = History(len(inputs.counts), device, share)
+    history = History(len(inputs.counts), share)
     validate = validation(learner, views, inputs)
     loop = Loop(learner, batches, options, history, checkpoint, validate)
     cost = loop.run()

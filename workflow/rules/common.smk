@@ -7,7 +7,7 @@ import sys
 
 from ulfine.check import OK, checked, write_ok
 from ulfine.errors import explained
-from ulfine.pipeline import NAMES, NO_BACKBONE, PARAMS, code, resolved
+from ulfine.pipeline import NAMES, PARAMS, code, resolved
 
 if config:
     sys.exit(f"--config and --configfile are not used here: edit {PARAMS}, which DVC reads as well")

@@ -18,7 +18,7 @@ rule train:
         run=directory("artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}"),
         record="artifacts/records/{dataset}/{setting}/{backbone}/{method}/seed{seed}.json",
     wildcard_constraints:
-        backbone=f"(?!{NO_BACKBONE}/)[^/]+",
+        backbone="(?!none/)[^/]+",
     threads: THREADS
     resources:
         gpu=GPU,
@@ -33,7 +33,7 @@ rule baseline:
         data="artifacts/data/{dataset}",
         split="artifacts/splits/{dataset}/{setting}/seed{seed}.json",
         code=code("baseline"),
-        params=parameters("train", backbone=NO_BACKBONE),
+        params=parameters("train", backbone="none"),
     output:
         run=directory("artifacts/runs/{dataset}/{setting}/none/{method}/seed{seed}"),
         record="artifacts/records/{dataset}/{setting}/none/{method}/seed{seed}.json",
