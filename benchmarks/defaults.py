@@ -1,6 +1,6 @@
 """Where the defaults come from: validation accuracy under one change at a time, without a look at the test set.
 
-    python benchmarks/defaults.py lr tower_lr fixmatch paf dlf averages projection losses --seeds 100 101 102
+    python benchmarks/defaults.py lr tower_lr fixmatch paf dlf averages projection frozen losses --seeds 100 101 102
 
 Stands on the artifacts of `dvc repro` (pictures, backbone, features) for the first data set, setting and backbone of
 the grid. Draws its own splits, from seeds that no study uses. Appends a row per run to benchmarks/defaults.csv, skips
@@ -64,6 +64,11 @@ SWEEPS = {
         ("ulfine", "train.prior_decay", [0.9]),
     ],
     "projection": [("ulfine_projection", "paf.orthogonality", [0.1, 1])],
+    "frozen": [
+        (method, key, values)
+        for method in ("lp", "ulfine_frozen")
+        for key, values in (("train.threshold", [0.8, 0.95]), ("train.lr", [0.003, 0.03, 0.1]))
+    ],
     "losses": [
         ("lp", "train.pseudo_labels", ["soft"]),
         ("lp", "train.unlabeled_adjustment", [1]),

@@ -300,6 +300,16 @@ def test_snakemake_refuses_values_that_dvc_would_not_see(by_snakemake):
 
 @pytest.mark.slow
 def test_every_method_gives_the_same_bytes_under_every_engine(params, tmp_path):
+    labels_alone = {"unlabeled_ratio": 0, "losses": {"labeled": 1}}
+    params["methods"] |= {
+        "lora": {"tune": "adapters", "adapter": {"kind": "lora", "rank": 2}, "train": {"pseudo_labels": "soft"}},
+        "prompts": {"tune": "adapters", "adapter": {"kind": "vpt", "depth": "deep", "tokens": 2}},
+        "lift_plus": {
+            "tune": "adapters",
+            "adapter": {"kind": "adaptformer", "width": 2},
+            "train": labels_alone | {"labeled_view": "minimalist", "test_crops": 5, "ema_decay": 0.9},
+        },
+    }
     params["grid"]["method"] = [name for name in params["methods"] if name != "scratch"]
     found = []
     for number, engine in enumerate((("dvc", "repro"), ("snakemake", "--cores", "1"), ("snakemake", "--cores", "2"))):
