@@ -95,7 +95,7 @@ def main() -> None:
                 for seed in arguments.seeds:
                     changed = base if value is None else with_value(base, method, key, value)
                     run_once(table, changed, method, "" if value is None else f"{key}={json.dumps(value)}", seed)
-    print(summary(pd.read_csv(table, keep_default_na=False)).to_string(index=False))
+    print(summary(pd.read_csv(table).fillna({"change": ""})).to_string(index=False))
 
 
 def with_value(base: dict, method: str, key: str, value: object) -> dict:

@@ -19,6 +19,7 @@ SHOWN = [
     "accuracy", "acc_head", "acc_medium", "acc_tail", "ece",
     "pl_accuracy", "pl_coverage", "pl_tail_recall", "pl_wrong_confidence",
 ]  # fmt: skip
+ROUNDING = 1e-12  # a mean of equal numbers need not equal them
 STAND_IN = "Stand-in tower ({names}): says nothing about CLIP."
 
 
@@ -47,7 +48,7 @@ def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
         # a score that some seed lacks is unknown, not the mean of the others
         table[f"{score}_mean"] = grouped[score].apply(lambda values: values.astype(float).mean(skipna=False))
         deviation = grouped[score].apply(lambda values: values.astype(float).std(ddof=1, skipna=False))
-        table[f"{score}_sd"] = deviation.mask(constant & (deviation == 0))
+        table[f"{score}_sd"] = deviation.mask(constant & (deviation < ROUNDING))
     return table.reset_index()
 
 
