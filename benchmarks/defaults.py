@@ -60,10 +60,10 @@ SWEEPS = {
         ("ulfine", "dlf.use_in", [["pseudo_labels"], ["test"]]),
     ],
     "averages": [
-        ("ulfine", "paf.visual_decay", [0, 0.99]),
-        ("ulfine", "train.prior_decay", [0.9]),
+        ("ulfine_frozen", "paf.visual_decay", [0, 0.99]),
+        ("ulfine_frozen", "train.prior_decay", [0.9]),
     ],
-    "projection": [("ulfine_projection", "paf.orthogonality", [0.1, 1])],
+    "projection": [("ulfine_frozen_projection", "paf.orthogonality", [0.1, 1])],
     "frozen": [
         (method, key, values)
         for method in ("lp", "ulfine_frozen")
