@@ -311,6 +311,7 @@ def test_every_method_gives_the_same_bytes_under_every_engine(params, tmp_path):
         },
     }
     params["grid"]["method"] = [name for name in params["methods"] if name != "scratch"]
+    params["grid"]["seed"] = [0]
     found = []
     for number, engine in enumerate((("dvc", "repro"), ("snakemake", "--cores", "1"), ("snakemake", "--cores", "2"))):
         folder = project.make_project(tmp_path / str(number))
