@@ -74,7 +74,7 @@ def clone(tmp_path_factory) -> Path:
     return folder
 
 
-FAST = ("default", "paper-cifar10-scratch", "cifar10-frozen")  # the others differ in names alone
+FAST = ("default", "paper-cifar10-scratch")  # the others differ in names alone
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,10 @@ def test_a_value_of_the_baseline_reruns_the_baseline(by_dvc, by_snakemake, param
     folder = copied(by_dvc if engine == "dvc" else by_snakemake, tmp_path)
     params["methods"]["scratch"]["scratch"]["width"] = 2
     project.write_params(folder, params)
-    assert rerun(folder, engine) - {"check"} == of_scratch(engine) | {"aggregate"}
+    expected = of_scratch(engine) | {"aggregate"}
+    if engine == "dvc":  # its status tells what changed, not what will follow
+        expected = {name for name in expected if name.startswith("baseline")}
+    assert rerun(folder, engine, dry=True) - {"check"} == expected
 
 
 @pytest.mark.parametrize("engine", ["dvc", "snakemake"])
