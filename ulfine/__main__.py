@@ -52,9 +52,9 @@ def choose_study(name: str) -> None:
 def save_study() -> None:
     """Write studies/{study}.yaml, unless another study has that name."""
     text = PARAMS.read_text(encoding="utf-8")
-    study = own_study(text)
-    target = STUDIES / f"{validated(Params, parsed(text, str(PARAMS)), f'{PARAMS}: ').study}.yaml"
-    if parsed(study, str(target)) != {key: parsed(text, str(PARAMS))[key] for key in KEYS}:
+    study, values = own_study(text), parsed(text, str(PARAMS))
+    target = STUDIES / f"{validated(Params, values, f'{PARAMS}: ').study}.yaml"
+    if parsed(study, str(target)) != {key: values[key] for key in KEYS}:
         raise ValueError(f"{PARAMS}: indent what belongs to study and grid; their end cannot be told")
     if target.exists() and own_study(target.read_text(encoding="utf-8")) != study:
         raise ValueError(f"{target} is another study; give yours a name of its own: study: NAME in {PARAMS}")

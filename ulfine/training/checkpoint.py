@@ -29,7 +29,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            return torch.load(self.path, map_location="cpu", weights_only=True)
+            return torch.load(self.path, map_location=self.device, weights_only=True)
         except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
             print(f"{self.path}: not usable ({type(error).__name__}), starting over")
             return None
