@@ -6,8 +6,11 @@ writes  artifacts/features/{dataset}/{backbone}/
 
 from ulfine.stage import stage
 
+from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
+
 from ulfine.cell import cell
 from ulfine.data.features import META
+from ulfine.data.sentences import sentences
 from ulfine.data.store import open_store
 from ulfine.files import new_folder, sha256, write_json
 from ulfine.models.backbone import load_image_tower, load_lift, load_text_tower
@@ -20,10 +23,12 @@ def main(dataset: str, backbone: str) -> None:
     at = cell("features", dataset=dataset, backbone=backbone)
     device = prepare(at.params.runtime)
     store = open_store(at.data)
+    classes = sentences(store.classes, at.params.prompts, at.params.class_names)
+    imagenet = sentences(IMAGENET_CLASSNAMES, at.params.prompts, "source")
     tower = load_image_tower(at.backbone, at.params.backbone).to(device)
     with new_folder(at.features) as folder:
         extract_images(folder, store, tower, at.params.augmentation, device)
-        extract_text(folder, *load_text_tower(at.backbone), load_lift(at.backbone), store.classes, at.params.prompt)
+        extract_text(folder, *load_text_tower(at.backbone), load_lift(at.backbone), classes, imagenet)
         write_json(folder / META, {"sha256": {path.name: sha256(path) for path in sorted(folder.iterdir())}})
 
 

@@ -38,6 +38,7 @@ PARAMS = {
             "source": {"kind": "folder", "path": "pictures", "licence": "none"},
             "resolution": 16,
             "prompt": "a photo of a {}",
+            "class_names": "source",
             "train": {},
             "settings": {
                 "tail": {

@@ -11,7 +11,7 @@ from ulfine.pipeline import PARAMS, parameters
 if TYPE_CHECKING:
     from ulfine.params.augmentation import Augmentation
     from ulfine.params.backbone import Backbone
-    from ulfine.params.dataset import Setting, Source
+    from ulfine.params.dataset import ClassNames, Setting, Source
     from ulfine.params.grid import Grid
     from ulfine.params.method import Method
     from ulfine.params.runtime import Runtime
@@ -111,11 +111,18 @@ class CellParams:
         return self._section(Resolution, "datasets.{dataset}.resolution")
 
     @property
-    def prompt(self) -> str:
-        """Sentence with {} for the class name."""
-        from ulfine.params.dataset import Prompt
+    def prompts(self) -> list[str]:
+        """Sentences with {} for the class name."""
+        from ulfine.params.dataset import Prompts
 
-        return self._section(Prompt, "datasets.{dataset}.prompt")
+        return self._section(Prompts, "datasets.{dataset}.prompt")
+
+    @property
+    def class_names(self) -> "ClassNames":
+        """Where the names in these sentences come from."""
+        from ulfine.params.dataset import ClassNames
+
+        return self._section(ClassNames, "datasets.{dataset}.class_names")
 
     @property
     def setting(self) -> "Setting":

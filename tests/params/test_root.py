@@ -105,6 +105,11 @@ def change(params: dict, key: str, value: object) -> None:
         ("datasets.shapes.source.path", 3, "datasets.shapes.source.path = 3: input should be a valid string"),
         ("datasets.shapes.source.path", KeyError, "datasets.shapes.source.path: field required"),
         ("datasets.shapes.prompt", "a photo", "datasets.shapes.prompt = 'a photo': string should match pattern"),
+        ("datasets.shapes.prompt", ["a {}", "{} {}"], "datasets.shapes.prompt.1 = '{} {}': string should match patt"),
+        ("datasets.shapes.prompt", [], "datasets.shapes.prompt: list should have at least 1 item"),
+        ("datasets.shapes.class_names", "file", "datasets.shapes.class_names = 'file': input should be 'source'"),
+        ("datasets.shapes.class_names", {"path": "names.yaml"}, "datasets.shapes.class_names.sha256: field required"),
+        ("datasets.shapes.source.broken", "drop", "datasets.shapes.source.broken = 'drop': input should be 'stop' or "),
         (f"{SETTING}.n1", 2, f"{SETTING}: n1 = 2 with gamma_labeled = 3 leaves the last class empty; n1 must be at le"),
         (f"{SETTING}.shape", "uniform", f"{SETTING}: gamma_unlabeled = 2: shape uniform needs gamma_unlabeled = 1"),
         (

@@ -1,11 +1,11 @@
 """Frozen features: every picture once through the image tower, per view; class names through the text tower."""
 
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import torch
-from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
 from torch import Tensor, nn
 
 from ulfine.arrays import write_tensors
@@ -17,6 +17,7 @@ from ulfine.params.augmentation import Augmentation
 from ulfine.progress import progress
 
 BATCH = 64  # pictures; part of the result, since the draws of a batch share a seed
+SENTENCES = 100  # in a batch of text
 
 
 def extract_images(
@@ -57,16 +58,20 @@ def _forward(tower: ImageTower, images: np.ndarray, device: torch.device) -> tup
 
 
 def extract_text(
-    folder: Path, clip: nn.Module, tokenizer: object, lift: Tensor | None, classes: list[str], prompt: str
+    folder: Path,
+    clip: nn.Module,
+    tokenizer: Callable[[list[str]], Tensor],
+    lift: Tensor | None,
+    classes: list[list[str]],
+    imagenet: list[list[str]],
 ) -> None:
     """Write text.safetensors: unit prototypes and the mean over ImageNet's names, in each space that has them.
 
     The lift takes unit text of the joint space to the pooled image space (LIFT initialises its classifier this way).
+
+    classes: K lists of sentences. imagenet: those of open_clip's ImageNet class names.
     """
-    named, imagenet = (
-        open_clip.build_zero_shot_classifier(clip, tokenizer, names, [prompt], num_classes_per_batch=100).T
-        for names in (classes, IMAGENET_CLASSNAMES)
-    )
+    named, imagenet = (prototypes(clip, tokenizer, of_class) for of_class in (classes, imagenet))
     spaces = {"joint": (named, imagenet)}
     if lift is not None:
         spaces["pooled"] = tuple(nn.functional.normalize(text @ lift, dim=-1) for text in (named, imagenet))
@@ -75,3 +80,13 @@ def extract_text(
     for space, (prototypes, others) in spaces.items():
         tensors |= {f"{space}.prototypes": prototypes, f"{space}.mean": others.mean(0)}
     write_tensors(folder / TEXT, {name: tensor.numpy() for name, tensor in tensors.items()})
+
+
+@torch.inference_mode()
+def prototypes(clip: nn.Module, tokenizer: Callable[[list[str]], Tensor], classes: list[list[str]]) -> Tensor:
+    """(K, E) unit mean of the unit embeddings of each class's sentences, as open_clip's zero-shot classifier has it."""
+    said = list(chain.from_iterable(classes))
+    chunks = [said[start : start + SENTENCES] for start in range(0, len(said), SENTENCES)]
+    embedded = torch.cat([clip.encode_text(tokenizer(chunk), normalize=True) for chunk in chunks])
+    means = torch.stack([part.mean(0) for part in embedded.split([len(part) for part in classes])])
+    return means / means.norm(dim=1, keepdim=True)

@@ -2,9 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from ulfine.params.base import Section
+
+Sha256 = Annotated[
+    str, Field(pattern="^[0-9a-f]{64}$", description="hash of the file, so that a change of its content is noticed")
+]
 
 
 class ArraySource(Section):
@@ -12,14 +16,24 @@ class ArraySource(Section):
 
     kind: Literal["npz"] = Field(description="a NumPy archive in the repository")
     path: str = Field(description="the archive, relative to the repository")
-    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="its hash, so that a changed archive is noticed")
+    sha256: Sha256
     licence: str = Field(description="licence of the pictures, copied into the store")
+
+
+Broken = Annotated[
+    Literal["stop", "skip"],
+    Field(
+        description="a picture that cannot be read ends the stage, or is left out and listed in the store's meta.json"
+    ),
+]
 
 
 class FolderSource(Section):
     """Pictures sorted into folders: `train/<class>/*` and `test/<class>/*`, or `<class>/*` with `test_share`.
 
-    `unlabeled` may lie anywhere, also beside the classes: it is not taken for one.
+    Pictures of a class may lie in folders of their own. Pictures of no class lie in `unlabeled/` beside train/ and
+    test/, or in the folder that `unlabeled` names. It may lie anywhere, also beside the classes: it is not taken for
+    one.
     """
 
     kind: Literal["folder"] = Field(description="an ImageFolder")
@@ -32,23 +46,58 @@ class FolderSource(Section):
         "never all, and the same ones for every seed",
     )
     unlabeled: str | None = Field(
-        default=None, description="a folder of pictures without labels, not sorted into classes; they join train/"
+        default=None,
+        description="a folder of pictures without labels; they join train/ (absent: unlabeled/ beside train/, if any)",
     )
+    broken: Broken = "stop"
     licence: str = Field(description="licence of the pictures, copied into the store")
 
 
 class TorchvisionSource(Section):
-    """A data set that torchvision downloads."""
+    """A data set with the addresses and checksums that torchvision has for it."""
 
     kind: Literal["torchvision"] = Field(description="a data set of torchvision")
-    name: Literal["CIFAR10", "CIFAR100", "STL10", "Food101"] = Field(description="torchvision's class name")
+    name: Literal["CIFAR10", "CIFAR100", "STL10", "SVHN", "Food101", "FashionMNIST"] = Field(
+        description="torchvision's class name"
+    )
     path: str = Field(description="folder for the downloaded archive, and what is unpacked from it")
+    broken: Broken = "stop"
     licence: str = Field(description="licence of the pictures, copied into the store")
 
 
-Source = Annotated[ArraySource | FolderSource | TorchvisionSource, Field(discriminator="kind")]
+class ImageNet127Source(Section):
+    """ImageNet's 1000 classes in 127 groups (Huh et al., arXiv 1608.08614; CReST, CoSSL)."""
+
+    kind: Literal["imagenet127"] = Field(description="ImageNet, its 1000 classes grouped into 127")
+    path: str = Field(description="the folder that holds what `form` names; nothing is downloaded")
+    form: Literal["folder", "downsampled"] = Field(
+        description="train/<synset>/* and val/<synset>/*, or the archives of downsampled ImageNet (32 or 64 pixels)"
+    )
+    broken: Broken = "stop"
+    licence: str = Field(description="licence of the pictures, copied into the store")
+
+
+class NamesFile(Section):
+    """What to call the classes in sentences: YAML, from each class to its name, or to a list of whole sentences."""
+
+    path: str = Field(description="the file; see docs/data.md")
+    sha256: Sha256
+
+
+Source = Annotated[ArraySource | FolderSource | TorchvisionSource | ImageNet127Source, Field(discriminator="kind")]
 Resolution = Annotated[int, Field(ge=8, le=1024)]
 Prompt = Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
+Prompts = Annotated[
+    list[Prompt],
+    Field(min_length=1),
+    BeforeValidator(
+        lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=Prompt | list[Prompt]
+    ),
+]
+ClassNames = Annotated[
+    Annotated[Literal["source"], Tag("source")] | Annotated[NamesFile, Tag("file")],
+    Discriminator(lambda value: "source" if isinstance(value, str) else "file"),
+]
 
 
 N1 = Annotated[int, Field(ge=1, description="labeled pictures of the largest class")]

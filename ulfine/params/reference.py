@@ -65,14 +65,16 @@ def _inner(field: dict[str, Any], definitions: dict) -> list[tuple[str, dict]]:
 def _allowed(field: dict[str, Any], definitions: dict) -> str:
     if "patternProperties" in field:
         return "sections by name"
+    absent = ", or absent" if "default" in field else ""
     if _inner(field, definitions):
-        return "a section, or absent" if "default" in field else "a section"
+        words = "".join(f"`{option['const']}` or " for option in field.get("oneOf", []) if "const" in option)
+        return f"{words}a section{absent}"
     options = field.get("anyOf")
     if options:
         allowed = " or ".join(_allowed(option, definitions) for option in options if option.get("type") != "null")
-        return f"{allowed}, or absent" if "default" in field else allowed
+        return f"{allowed}{absent}"
     if "enum" in field or "const" in field:
-        return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
+        return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")])) + absent
     if field["type"] in ("array", "object"):
         return _allowed_inside(field, definitions)
     bounds = [f"{sign} {field[key]:g}" for key, sign in BOUNDS if key in field]

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ulfine.params.augmentation import Augmentation
 from ulfine.params.backbone import Backbone
 from ulfine.params.base import Name, Section, read_yaml, validated
-from ulfine.params.dataset import Prompt, Resolution, Setting, Source
+from ulfine.params.dataset import ClassNames, Prompts, Resolution, Setting, Source
 from ulfine.params.grid import Grid
 from ulfine.params.method import Method
 from ulfine.params.runtime import Runtime
@@ -22,7 +22,10 @@ class Dataset(Section):
 
     source: Source = Field(description="where the pictures come from")
     resolution: Resolution = Field(description="side in pixels at which pictures are kept; augmentation works at it")
-    prompt: Prompt = Field(description="sentence for the text tower, {} is the class name")
+    prompt: Prompts = Field(
+        description="sentence for the text tower, {} is the class name; or a list, whose embeddings are averaged"
+    )
+    class_names: ClassNames = Field(description="`source`: as the source calls its classes; or a file of names")
     train: TrainOverrides = Field(description="what differs from `train` for this data set; {} for nothing")
     settings: dict[Name, Setting] = Field(min_length=1, description="long-tailed splits by name")
 

@@ -1,0 +1,44 @@
+"""What the text tower reads for each class: its name in every template, or sentences of its own."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, StrictStr
+
+from ulfine.files import sha256
+from ulfine.params.base import read_yaml, validated
+from ulfine.params.dataset import ClassNames
+
+Said = Annotated[StrictStr, Field(min_length=1)]
+
+
+def sentences(classes: list[str], templates: list[str], names: ClassNames) -> list[list[str]]:
+    """The sentences of each class; the mean of their embeddings is its prototype.
+
+    classes: K names, as the source has them. templates: each with {} for the name.
+
+    Raises:
+        ValueError: the file of names has changed, is no such file, lacks a class or has one too many, or calls two
+            classes the same.
+        FileNotFoundError: it is not there.
+    """
+    called = dict(zip(classes, classes, strict=True)) if names == "source" else _read(names.path, names.sha256, classes)
+    given = [called[name] for name in classes]
+    return [said if isinstance(said, list) else [template.format(said) for template in templates] for said in given]
+
+
+def _read(path: str, expected: str, classes: list[str]) -> dict[str, str | list[str]]:
+    """Names or sentences by class, from YAML whose keys may have underscores for spaces."""
+    found = sha256(Path(path))
+    if found != expected:
+        raise ValueError(f"{path}: sha256 is {found}, params.yaml expects {expected}")
+    given = {str(key).replace("_", " "): said for key, said in read_yaml(Path(path)).items()}
+    for what, odd in (("lacks", classes - given.keys()), ("has too much:", given.keys() - set(classes))):
+        if odd:
+            raise ValueError(f"{path}: {what} {', '.join(sorted(odd)[:5])} (classes: {', '.join(classes[:5])}, …)")
+    called = validated(dict[str, Said | Annotated[list[Said], Field(min_length=1)]], given, f"{path}: ")
+    for said in called.values():
+        same = [other for other in called if called[other] == said]
+        if len(same) > 1:
+            raise ValueError(f"{path}: {' and '.join(same)} are called the same, {said!r}")
+    return called
