@@ -2,14 +2,14 @@ import pytest
 
 from ulfine.data.sentences import sentences
 from ulfine.files import sha256
-from ulfine.params.dataset import NamesFile
+from ulfine.params.dataset import CheckedFile
 
 CLASSES = ["ape", "honey bee", "7"]
 
 
-def names_file(folder, text: str) -> NamesFile:
+def names_file(folder, text: str) -> CheckedFile:
     (folder / "names.yaml").write_text(text)
-    return NamesFile(path=str(folder / "names.yaml"), sha256=sha256(folder / "names.yaml"))
+    return CheckedFile(path=str(folder / "names.yaml"), sha256=sha256(folder / "names.yaml"))
 
 
 def test_every_template_is_filled_with_every_name():

@@ -65,26 +65,27 @@ class TorchvisionSource(Section):
     licence: str = Field(description="licence of the pictures, copied into the store")
 
 
-class ImageNet127Source(Section):
-    """ImageNet's 1000 classes in 127 groups (Huh et al., arXiv 1608.08614; CReST, CoSSL)."""
+class CheckedFile(Section):
+    """A file and its hash."""
 
-    kind: Literal["imagenet127"] = Field(description="ImageNet, its 1000 classes grouped into 127")
+    path: str = Field(description="relative to the repository; docs/data.md shows what it holds")
+    sha256: Sha256
+
+
+class ImageNetSource(Section):
+    """ImageNet-1k, its classes grouped: into 127 by `assets/imagenet127.csv` (Huh et al., arXiv 1608.08614; CoSSL)."""
+
+    kind: Literal["imagenet"] = Field(description="ImageNet-1k, its classes grouped")
     path: str = Field(description="the folder that holds what `form` names; nothing is downloaded")
     form: Literal["folder", "downsampled"] = Field(
         description="train/<synset>/* and val/<synset>/*, or the archives of downsampled ImageNet (32 or 64 pixels)"
     )
+    groups: CheckedFile = Field(description="the group of each synset, CSV")
     broken: Broken = "stop"
     licence: str = Field(description="licence of the pictures, copied into the store")
 
 
-class NamesFile(Section):
-    """What to call the classes in sentences: YAML, from each class to its name, or to a list of whole sentences."""
-
-    path: str = Field(description="the file; see docs/data.md")
-    sha256: Sha256
-
-
-Source = Annotated[ArraySource | FolderSource | TorchvisionSource | ImageNet127Source, Field(discriminator="kind")]
+Source = Annotated[ArraySource | FolderSource | TorchvisionSource | ImageNetSource, Field(discriminator="kind")]
 Resolution = Annotated[int, Field(ge=8, le=1024)]
 Prompt = Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
 Prompts = Annotated[
@@ -95,7 +96,7 @@ Prompts = Annotated[
     ),
 ]
 ClassNames = Annotated[
-    Annotated[Literal["source"], Tag("source")] | Annotated[NamesFile, Tag("file")],
+    Annotated[Literal["source"], Tag("source")] | Annotated[CheckedFile, Tag("file")],
     Discriminator(lambda value: "source" if isinstance(value, str) else "file"),
 ]
 

@@ -25,7 +25,9 @@ class Dataset(Section):
     prompt: Prompts = Field(
         description="sentence for the text tower, {} is the class name; or a list, whose embeddings are averaged"
     )
-    class_names: ClassNames = Field(description="`source`: as the source calls its classes; or a file of names")
+    class_names: ClassNames = Field(
+        description="`source`: as the source calls its classes; or a file that gives them names or sentences"
+    )
     train: TrainOverrides = Field(description="what differs from `train` for this data set; {} for nothing")
     settings: dict[Name, Setting] = Field(min_length=1, description="long-tailed splits by name")
 
