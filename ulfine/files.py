@@ -70,9 +70,16 @@ def write_csv(target: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file, as text by column."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    """The rows of a CSV file, as text by column.
+
+    Raises:
+        ValueError: the file is not CSV; its name is in the message.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not valid CSV ({error})") from None
 
 
 def read_json(path: Path) -> Any:

@@ -39,9 +39,16 @@ class _Loader(yaml.SafeLoader):
     1e-3 and 1.5e3 are numbers. A key given twice, a merge key, 010 (8 or 10?) and on (true or a word?) are refused.
     """
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError) as error:
+            text = str(error)
+            raise ValueError(text if text.startswith("line ") else f"{_line(node)}: {text}") from None
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
-        for key, _ in node.value:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if not isinstance(key, yaml.ScalarNode) or key.tag == f"{TAG}merge":
                 raise ValueError(f"{_line(key)}: a key must be a word")
             if key.value in seen:
@@ -75,7 +82,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file is not YAML, not a mapping, gives a key twice, or can be read in two ways.
     """
-    return parsed(path.read_text(encoding="utf-8"), str(path))
+    try:
+        return parsed(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
 
 
 def parsed(text: str, where: str) -> dict[str, Any]:
@@ -86,6 +96,8 @@ def parsed(text: str, where: str) -> dict[str, Any]:
         raise ValueError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{where}: nested too deeply") from None
     if not isinstance(values, dict):
         raise ValueError(f"{where}: expected a mapping of keys, found {type(values).__name__}")
     return values

@@ -77,7 +77,7 @@ def _allowed(field: dict[str, Any], definitions: dict) -> str:
         return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")])) + absent
     if field["type"] in ("array", "object"):
         return _allowed_inside(field, definitions)
-    bounds = [f"{sign} {field[key]:g}" for key, sign in BOUNDS if key in field]
+    bounds = [f"{sign} {field[key]:.10g}" for key, sign in BOUNDS if key in field]
     kind = {"string": "text", "boolean": "`true`, `false`"}.get(field["type"], field["type"])
     return " ".join([kind, ", ".join(bounds)]).strip()
 
