@@ -17,7 +17,9 @@ def main(dataset: str) -> None:
     at = cell("data", dataset=dataset)
     source, resolution = at.params.source, at.params.resolution
     with new_folder(at.data) as folder:
-        write_store(folder, load(source, resolution), resolution, source.licence)
+        meta = write_store(folder, load(source, resolution), resolution, source.licence)
+    if meta["skipped"]:
+        print(f"data {dataset}: {len(meta['skipped'])} pictures cannot be read; {at.data}/meta.json lists them")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ writes  artifacts/splits/{dataset}/{setting}/seed{seed}.json
 from ulfine.stage import stage
 
 from ulfine.cell import cell
-from ulfine.data.splits import manifest
+from ulfine.data.splits import manifest, naming
 from ulfine.data.store import open_store
 from ulfine.files import write_json
 
@@ -16,7 +16,9 @@ from ulfine.files import write_json
 def main(dataset: str, setting: str, seed: int) -> None:
     at = cell("split", dataset=dataset, setting=setting, seed=seed)
     store = open_store(at.data)
-    write_json(at.split, manifest(at.params.setting, store.labels["train"], len(store.classes), seed))
+    with naming(store.classes):
+        content = manifest(at.params.setting, store.labels["train"], len(store.classes), seed)
+    write_json(at.split, content)
 
 
 if __name__ == "__main__":

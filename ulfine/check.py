@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ulfine.data.sources import class_counts
-from ulfine.data.splits import require_enough, wanted_counts
+from ulfine.data.splits import naming, require_enough, wanted_counts
 from ulfine.files import write_text
 from ulfine.params.root import Params, load
 
@@ -20,14 +20,17 @@ def checked(path: Path) -> Params:
     params = load(path)
     for dataset in params.grid.dataset:
         available = class_counts(params.datasets[dataset].source)
+        if available is None:  # the split stage looks at it again
+            continue
         classes = len(available.by_class)
         if classes < 2:
             raise ValueError(f"{path}: datasets.{dataset}.source: has {classes} class, at least 2 are needed")
         for setting in params.grid.setting:
             for seed in params.grid.seed:
                 try:
-                    wanted = wanted_counts(params.datasets[dataset].settings[setting], available.by_class, seed)
-                    require_enough(wanted, available)
+                    with naming(available.classes):
+                        wanted = wanted_counts(params.datasets[dataset].settings[setting], available.by_class, seed)
+                        require_enough(wanted, available)
                 except ValueError as error:
                     raise ValueError(f"{path}: datasets.{dataset}.settings.{setting}: {error}") from None
     return params

@@ -5,7 +5,11 @@ import sys
 from tqdm import tqdm
 
 
-def progress(total: int, what: str, unit: str = "images") -> tqdm:
-    """A bar that redraws often on a terminal, and every ten seconds in a log, where shorter work leaves none."""
+def progress(total: int | None, what: str, unit: str = "images", done: int = 0) -> tqdm:
+    """A bar that redraws often on a terminal, and every ten seconds in a log, where shorter work leaves none.
+
+    total: None where it is not known. unit: B for bytes, of which thousands and millions are shown. done: at the start.
+    """
     interval, delay = (0.2, 0) if sys.stderr.isatty() else (10, 10)
-    return tqdm(total=total, desc=what, unit=f" {unit}", mininterval=interval, maxinterval=interval, delay=delay)
+    scaled = {"unit": "B", "unit_scale": True} if unit == "B" else {"unit": f" {unit}"}
+    return tqdm(total=total, desc=what, initial=done, mininterval=interval, maxinterval=interval, delay=delay, **scaled)

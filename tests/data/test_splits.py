@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ulfine.data.splits import class_order, decaying_counts, draw, manifest, require_enough, wanted_counts
+from ulfine.data.splits import class_order, decaying_counts, draw, manifest, naming, require_enough, wanted_counts
 from ulfine.data.store import Counts
 from ulfine.params.dataset import ExponentialSetting, NaturalSetting, UnknownSetting
 
@@ -239,3 +239,13 @@ def test_a_natural_tail_keeps_its_sizes():
 def test_a_class_too_small_for_a_natural_split_is_refused(sizes, shares, message):
     with pytest.raises(ValueError, match=message):
         wanted_counts(natural(**shares), sizes, seed=0)
+
+
+def test_errors_say_the_name_of_a_class_where_it_is_known():
+    """A name with braces stands as it is."""
+    message = r"asks for 6 labeled \+ 2 validation = 8 pictures of {}, which has 7"
+    for names, said in ((["ape", "b{}e", "cat"], "class 'b{}e'"), (None, "class 1")):
+        with pytest.raises(ValueError, match=message.format(said)), naming(names):
+            require_enough({"labeled": [6] * 3, "unlabeled": None, "validation": [2] * 3}, Counts([8, 7, 8], 1))
+    with pytest.raises(ValueError, match="of the 1 pictures of class 'bee', which leaves none"), naming(["ape", "bee"]):
+        manifest(natural(), np.array([0] * 9 + [1]), 2, 0)

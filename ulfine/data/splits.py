@@ -1,5 +1,7 @@
 """Long-tailed splits: how many pictures each class gives, and which ones."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,26 @@ import numpy as np
 from ulfine.data.store import Counts, counted
 from ulfine.files import digest
 from ulfine.params.dataset import ExponentialSetting, NaturalSetting, Setting, UnknownSetting
+
+
+class ClassError(ValueError):
+    """Too few pictures of one class, for which `{}` stands in the message."""
+
+    def __init__(self, message: str, label: int) -> None:
+        super().__init__(message.format(f"class {label}"))
+        self.message, self.label = message, label
+
+
+@contextmanager
+def naming(classes: list[str] | None) -> Iterator[None]:
+    """Let errors about a class say its name, where names are known, in the place of its number."""
+    try:
+        yield
+    except ClassError as error:
+        if classes is None:
+            raise
+        raise ValueError(error.message.format(f"class {classes[error.label]!r}")) from None
+
 
 # (K,) pictures of each class for each set; None where nobody knows their classes
 Wanted = dict[str, list[int] | None]
@@ -86,9 +108,10 @@ def _natural_counts(setting: NaturalSetting, sizes: list[int]) -> Wanted:
         held_out = max(1, round(setting.validation_share * size)) if size > 2 else 0
         left = size - labeled - held_out
         if left < 1:
-            raise ValueError(
-                f"asks for {labeled} labeled + {held_out} validation of the {size} pictures of class {k}, which leaves "
-                "none unlabeled; shape natural needs at least 2 pictures of a class, more with large shares"
+            raise ClassError(
+                f"asks for {labeled} labeled + {held_out} validation of the {size} pictures of {{}}, which leaves none "
+                "unlabeled; shape natural needs at least 2 pictures of a class, more with large shares",
+                k,
             )
         for name, count in (("labeled", labeled), ("unlabeled", left), ("validation", held_out)):
             wanted[name].append(count)
@@ -105,7 +128,7 @@ def require_enough(wanted: Wanted, available: Counts) -> None:
         asked = {name: counts[k] for name, counts in wanted.items() if counts is not None}
         if sum(asked.values()) > has:
             parts = " + ".join(f"{count} {name}" for name, count in asked.items())
-            raise ValueError(f"asks for {parts} = {sum(asked.values())} pictures of class {k}, which has {has}")
+            raise ClassError(f"asks for {parts} = {sum(asked.values())} pictures of {{}}, which has {has}", k)
     if wanted["unlabeled"] is None and not available.unknown:
         raise ValueError("shape unknown needs training pictures without a label, and this source has none")
 

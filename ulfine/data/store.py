@@ -1,9 +1,9 @@
 """The array store: pictures of one data set as memory-mapped arrays of bytes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -14,11 +14,13 @@ from ulfine.progress import progress
 PARTS = ("train", "test")
 
 
-class Counts(NamedTuple):
+@dataclass(frozen=True)
+class Counts:
     """How many pictures there are."""
 
     by_class: list[int]  # (K,) by label
     unknown: int  # without a label
+    classes: list[str] | None = field(default=None, compare=False)  # (K,) their names, where they are known
 
 
 def counted(labels: np.ndarray, classes: int) -> Counts:
@@ -27,12 +29,19 @@ def counted(labels: np.ndarray, classes: int) -> Counts:
     return Counts(np.bincount(known, minlength=classes).tolist(), len(labels) - len(known))
 
 
+class Broken(NamedTuple):
+    """What stands in the place of a picture that cannot be read and is to be left out."""
+
+    path: str  # relative to the source's folder
+    reason: str
+
+
 @dataclass(frozen=True)
 class Part:
     """One part of a source: labels at hand, pictures as they are read."""
 
     labels: np.ndarray  # (N,) int64; -1 where unknown
-    pictures: Iterator[np.ndarray]  # N times (side, side, 3) uint8, in the order of the labels
+    pictures: Iterator[np.ndarray | Broken]  # N times (side, side, 3) uint8, in the order of the labels
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,7 @@ class Loaded:
     classes: list[str]
     origin: str
     parts: dict[str, Part]
+    links: int = 0  # symbolic links in its folders, which are left out
 
 
 @dataclass(frozen=True)
@@ -58,36 +68,75 @@ class Store:
         return self.meta["classes"]
 
 
-def write_store(folder: Path, loaded: Loaded, resolution: int, licence: str) -> None:
+def write_store(folder: Path, loaded: Loaded, resolution: int, licence: str) -> dict[str, Any]:
     """Fill `folder` with `{part}_images.npy`, `{part}_labels.npy` and `meta.json`; one picture in memory at a time.
 
-    In meta.json, `counts` are pictures of known class and `unlabeled` is the number of training pictures without one.
+    In meta.json, which is returned, `counts` are pictures of known class and `unlabeled` is the number of training
+    pictures without one; `skipped` has the reason for each picture that could not be read, by path, and `links` is the
+    number of symbolic links. Neither are in the arrays.
 
     Raises:
-        ValueError: a part has fewer or more pictures than labels.
+        ValueError: a part has fewer or more pictures than labels, or none is left of a class.
     """
+    counts, skipped = {}, {}
     for part in PARTS:
-        labels = loaded.parts[part].labels
-        np.save(folder / f"{part}_labels.npy", labels.astype(np.int64), allow_pickle=False)
+        labels = loaded.parts[part].labels.astype(np.int64)
         shape = (len(labels), resolution, resolution, 3)
-        images = np.lib.format.open_memmap(folder / f"{part}_images.npy", mode="w+", dtype=np.uint8, shape=shape)
-        with progress(len(labels), part) as bar:
-            for row, (_, picture) in enumerate(zip(labels, loaded.parts[part].pictures, strict=True)):
-                images[row] = picture
-                bar.update()
-        images.flush()
-    files = sorted(path.name for path in folder.glob("*.npy"))
-    counts = {part: counted(loaded.parts[part].labels, len(loaded.classes)) for part in PARTS}
+        dropped = _write_images(folder / f"{part}_images.npy", loaded.parts[part], shape)
+        _require_some_left(labels, dropped, loaded.classes, part)
+        kept = np.delete(labels, list(dropped))
+        np.save(folder / f"{part}_labels.npy", kept, allow_pickle=False)
+        counts[part] = counted(kept, len(loaded.classes))
+        skipped |= {broken.path: broken.reason for broken in dropped.values()}
     meta = {
         "classes": loaded.classes,
         "counts": {part: found.by_class for part, found in counts.items()},
         "licence": licence,
+        "links": loaded.links,
         "resolution": resolution,
-        "sha256": {name: sha256(folder / name) for name in files},
+        "sha256": {path.name: sha256(path) for path in sorted(folder.glob("*.npy"))},
+        "skipped": skipped,
         "source": loaded.origin,
         "unlabeled": counts["train"].unknown,
     }
     write_json(folder / "meta.json", meta)
+    return meta
+
+
+def _write_images(path: Path, part: Part, shape: tuple[int, ...]) -> dict[int, Broken]:
+    """Write the pictures that can be read, and return the others by their place among all.
+
+    A plain file, as pages of a memory map would count as memory of this process until they are on disk.
+    """
+    dropped = {}
+    row = np.empty(shape[1:], np.uint8)
+    with path.open("wb") as file, progress(shape[0], path.stem.removesuffix("_images")) as bar:
+        _write_header(file, shape)
+        for number, (_, picture) in enumerate(zip(part.labels, part.pictures, strict=True)):
+            if isinstance(picture, Broken):
+                dropped[number] = picture
+            else:
+                row[:] = picture
+                file.write(row.data)
+            bar.update()
+        file.seek(0)
+        _write_header(file, (shape[0] - len(dropped), *shape[1:]))
+    return dropped
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """As long for one number of rows as for another: NumPy leaves room for it to change."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+def _require_some_left(labels: np.ndarray, dropped: dict[int, Broken], classes: list[str], part: str) -> None:
+    lost = labels[np.fromiter(dropped, np.int64)]
+    for label in np.unique(lost):
+        had = np.count_nonzero(labels == label)
+        if had == np.count_nonzero(lost == label):
+            path, reason = next(broken for number, broken in dropped.items() if labels[number] == label)
+            name = f"of class {classes[label]!r}" if label >= 0 else "without a label"
+            raise ValueError(f"none of the {had} {part} pictures {name} can be read; the first is {path} ({reason})")
 
 
 def open_store(folder: Path) -> Store:

@@ -1,0 +1,210 @@
+"""Pictures sorted into folders: which are taken, as what, and what is refused."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.pictures import folder_source, grey, greys, write_classes
+from tests.project import write_pictures
+from ulfine.data.sources import class_counts, load
+from ulfine.data.store import Counts
+
+
+def test_a_folder_is_read_class_by_class_in_the_order_of_names(tmp_path):
+    write_pictures(tmp_path / "p", train=3, test=2)
+    loaded = load(folder_source(tmp_path / "p"), 16)
+    assert loaded.classes == ["blue dot", "green bar", "grey cross", "red circle"]
+    assert loaded.parts["train"].labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    pictures = list(loaded.parts["test"].pictures)
+    assert len(pictures) == 8
+    with Image.open(tmp_path / "p/test/blue_dot/01.png") as picture:
+        assert (pictures[1] == np.asarray(picture)).all()
+    counts = class_counts(folder_source(tmp_path / "p"))
+    assert counts == Counts([3, 3, 3, 3], 0) and counts.classes == loaded.classes
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda p: (p / "test").rename(p / "exam"), "no such folder; a folder source holds train/<class>/ and test/"),
+        (lambda p: (p / "test/red_circle").rename(p / "test/red"), r"in one alone: \['red', 'red_circle'\]"),
+        (lambda p: [x.unlink() for x in (p / "train/green_bar").iterdir()], "green_bar: no pictures$"),
+        (lambda p: (p / "train/green_bar/00.png").write_bytes(b"no"), r"00\.png: not a readable picture"),
+        (lambda p: copy_class(p, "Red_circle"), "p/train: the classes 'Red_circle' and 'red_circle' differ by case or"),
+        (lambda p: copy_class(p, "red circle"), "'red circle' and 'red_circle' differ by case or underscore alone"),
+        (lambda p: copy_class(p, "red\ncircle"), r"p/train: the class 'red\\ncircle' has characters that cannot be"),
+        (lambda p: copy_class(p, "\udcff\x1b[2J"), r"p/train: the class '\\udcff\\x1b\[2J' has characters that"),
+    ],
+)
+def test_a_spoilt_folder_is_refused_by_name(tmp_path, spoil, message):
+    write_pictures(tmp_path / "p", train=2, test=1)
+    spoil(tmp_path / "p")
+    with pytest.raises(ValueError, match=message):
+        list(load(folder_source(tmp_path / "p"), 16).parts["train"].pictures)
+
+
+def copy_class(folder: Path, name: str) -> None:
+    for part in ("train", "test"):
+        (folder / part / name).mkdir()
+        grey(folder / part / name / "0.png", 0)
+
+
+def test_a_share_of_each_class_is_the_test_set_where_there_is_none(tmp_path):
+    """0.25 of 10, 2 and 6 pictures: 2.5 and 1.5 give 2 each, and 0.5 is one at least."""
+    write_classes(tmp_path / "p", {"ape": 10, "bee": 2, "cat": 6})
+    source = folder_source(tmp_path / "p", test_share=0.25)
+    assert class_counts(source) == Counts([8, 1, 4], 0)
+    loaded, again = load(source, 8), load(source, 8)
+    assert loaded.parts["train"].labels.tolist() == [0] * 8 + [1] + [2] * 4
+    assert loaded.parts["test"].labels.tolist() == [0, 0, 1, 2, 2]
+    test, train = greys(loaded.parts["test"]), greys(loaded.parts["train"])
+    assert sorted(test + train) == [*range(10), 10, 11, *range(20, 26)]
+    assert greys(again.parts["test"]) == test
+    (tmp_path / "p/bee/2.png").write_bytes((tmp_path / "p/bee/1.png").read_bytes())
+    moved = greys(load(source, 8).parts["test"])
+    assert [value for value in moved if value // 10 != 1] == [value for value in test if value // 10 != 1]
+
+
+def test_a_large_test_share_leaves_a_picture_to_train_on(tmp_path):
+    write_classes(tmp_path / "p", {"ape": 3, "bee": 2})
+    assert class_counts(folder_source(tmp_path / "p", test_share=0.99)) == Counts([1, 1], 0)
+    write_classes(tmp_path / "p", {"cat": 1})
+    with pytest.raises(ValueError, match="cat: has 1 picture; with test_share a class needs at least 2"):
+        class_counts(folder_source(tmp_path / "p", test_share=0.99))
+
+
+def test_a_test_share_of_a_source_that_has_a_test_set_is_refused(tmp_path):
+    write_pictures(tmp_path / "p", train=2, test=1)
+    with pytest.raises(ValueError, match="p: holds train/ and test/, where test_share takes <class>/"):
+        class_counts(folder_source(tmp_path / "p", test_share=0.5))
+
+
+def test_pictures_of_a_class_may_lie_in_folders_of_their_own(tmp_path):
+    for part in ("train", "test"):
+        write_classes(tmp_path / "p" / part, {"ape": 2, "bee": 1})
+    write_classes(tmp_path / "p/train/ape", {"more": 2, "more/deep": 1, "empty": 0})
+    source = folder_source(tmp_path / "p")
+    assert class_counts(source) == Counts([5, 1], 0)
+    assert greys(load(source, 8).parts["train"]) == [0, 1, 0, 1, 10, 10]
+
+
+def test_hidden_files_other_files_and_what_is_no_file_are_no_pictures(tmp_path):
+    write_classes(tmp_path / "p", {"ape": 2, "bee": 2, ".ipynb_checkpoints": 2})
+    for name in ("._0.png", ".DS_Store", "notes.txt", "a.eps", "b.psd"):
+        (tmp_path / "p/ape" / name).write_bytes(b"no picture")
+    (tmp_path / "p/notes.txt").write_bytes(b"no class")
+    os.mkfifo(tmp_path / "p/bee/pipe.png")
+    grey(tmp_path / "p/bee/2.png", 12)
+    (tmp_path / "p/bee/2.png").rename(tmp_path / "p/bee/2.PNG")
+    assert class_counts(folder_source(tmp_path / "p", test_share=0.5)) == Counts([1, 1], 0)
+    assert sorted(greys(load(folder_source(tmp_path / "p", test_share=0.5), 8).parts["train"]))[0] in (0, 1)
+
+
+@pytest.mark.parametrize("where", ["apart", "p/unlabeled", "p/ape/unlabeled"])
+def test_unlabeled_pictures_of_a_folder_follow_those_of_the_classes(tmp_path, where):
+    write_classes(tmp_path / "p", {"ape": 3, "zebra": 3})
+    write_classes(tmp_path, {where: 2})
+    source = folder_source(tmp_path / "p", test_share=0.3, unlabeled=str(tmp_path / where))
+    assert class_counts(source) == Counts([2, 2], 2)
+    loaded = load(source, 8)
+    assert loaded.classes == ["ape", "zebra"]
+    assert loaded.parts["train"].labels.tolist() == [0, 0, 1, 1, -1, -1]
+    assert loaded.parts["test"].labels.tolist() == [0, 1]
+    assert greys(loaded.parts["train"])[4:] == [0, 1]
+
+
+def test_a_folder_named_unlabeled_beside_train_is_taken(tmp_path):
+    for part in ("train", "test"):
+        write_classes(tmp_path / "p" / part, {"ape": 2, "bee": 2})
+    write_classes(tmp_path / "p", {"unlabeled": 3})
+    write_classes(tmp_path, {"other": 1})
+    assert class_counts(folder_source(tmp_path / "p")) == Counts([2, 2], 3)
+    assert greys(load(folder_source(tmp_path / "p"), 8).parts["train"])[4:] == [0, 1, 2]
+    assert class_counts(folder_source(tmp_path / "p", unlabeled=str(tmp_path / "other"))) == Counts([2, 2], 1)
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("none", "none: no such folder of unlabeled pictures"),
+        ("p", "p: named as the folder of unlabeled pictures, but holds .*p$"),
+        (".", "named as the folder of unlabeled pictures, but holds .*p$"),
+    ],
+)
+def test_a_folder_of_unlabeled_pictures_that_is_none_is_named(tmp_path, where, message):
+    write_classes(tmp_path / "p", {"ape": 2, "bee": 2})
+    source = folder_source(tmp_path / "p", test_share=0.5, unlabeled=str(tmp_path / where))
+    with pytest.raises(ValueError, match=message):
+        class_counts(source)
+
+
+@pytest.fixture
+def linked(tmp_path) -> Path:
+    """Two classes of two pictures for each part."""
+    for part in ("train", "test"):
+        write_classes(tmp_path / "p" / part, {"ape": 2, "bee": 2})
+    return tmp_path / "p"
+
+
+def test_links_inside_are_left_out_and_counted(linked):
+    (linked / "train/ape/x.png").symlink_to(linked / "train/bee/0.png")
+    (linked / "train/bee/loop").symlink_to(linked / "train")
+    (linked / "train/ass").symlink_to("ape")
+    (linked / "test/bee/gone.png").symlink_to("nowhere.png")
+    loaded = load(folder_source(linked), 8)
+    assert loaded.links == 4 and loaded.classes == ["ape", "bee"]
+    assert greys(loaded.parts["train"]) == [0, 1, 10, 11] and greys(loaded.parts["test"]) == [0, 1, 10, 11]
+
+
+@pytest.mark.parametrize("link", ["train/ape/x.png", "train/ape/more", "train/cat", "test/bee/deep/x.png", "unlabeled"])
+def test_a_link_that_leaves_the_folder_is_refused_by_name(linked, tmp_path, link):
+    (tmp_path / "p-other").mkdir()
+    (linked / link).parent.mkdir(exist_ok=True)
+    (linked / link).symlink_to(tmp_path / "p-other")
+    with pytest.raises(ValueError, match=rf"p/{link}: links to .*/p-other, outside the source's folder .*/p$"):
+        class_counts(folder_source(linked))
+
+
+def test_the_source_itself_may_be_a_link(linked, tmp_path):
+    (tmp_path / "away").mkdir()
+    link = tmp_path / "away/link"
+    link.symlink_to(linked)
+    write_classes(tmp_path, {"pool": 2})
+    (tmp_path / "away/pool").symlink_to(tmp_path / "pool")
+    (linked / "train/ape/0.png").write_bytes(b"no")
+    (tmp_path / "pool/1.png").write_bytes(b"no")
+    source = folder_source(link, unlabeled=str(tmp_path / "away/pool"), broken="skip")
+    assert greys(load(source, 8).parts["train"]) == ["train/ape/0.png", 1, 10, 11, 0, "../pool/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: [link_to(p / "train/cat" / name, p / "train/ape/0.png") for name in ("a.png", "b.png")], "2 links"),
+        (lambda p: link_to(p / "unlabeled", p / "train"), "p/unlabeled: is a link, which is left out"),
+    ],
+)
+def test_a_folder_of_links_alone_says_so(linked, make, message):
+    make(linked)
+    with pytest.raises(ValueError, match=message):
+        class_counts(folder_source(linked))
+
+
+def link_to(link: Path, target: Path) -> None:
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(target)
+
+
+def test_broken_pictures_are_left_out_where_the_source_says_so(tmp_path):
+    write_classes(tmp_path / "p", {"ape": 3, "bee": 3})
+    (tmp_path / "p/ape/1.png").write_bytes(b"no")
+    kept = load(folder_source(tmp_path / "p", test_share=0.3, broken="skip"), 8)
+    assert sorted(map(str, greys(kept.parts["train"]) + greys(kept.parts["test"]))) == sorted(
+        ["0", "ape/1.png", "2", "10", "11", "12"]
+    )
+    stopped = load(folder_source(tmp_path / "p", test_share=0.3), 8)
+    with pytest.raises(ValueError, match=r"p/ape/1\.png: not a readable picture \(none of JPEG"):
+        greys(stopped.parts["train"]) + greys(stopped.parts["test"])

@@ -1,0 +1,86 @@
+"""The array store: what is written, what is left out, and how much memory that takes."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from tests.pictures import folder_source, random_bytes, write_classes
+from ulfine.data.sources import load
+from ulfine.data.store import Broken, Loaded, Part, open_store, write_store
+
+
+def test_the_store_keeps_pictures_without_a_label(tmp_path):
+    black = np.zeros((4, 4, 3), np.uint8)
+    parts = {"train": Part(np.array([1, -1, -1, 0, 1]), iter([black] * 5)), "test": Part(np.array([0]), iter([black]))}
+    write_store(tmp_path, Loaded(["ape", "bee"], "here", parts), 4, "none")
+    store = open_store(tmp_path)
+    assert store.labels["train"].tolist() == [1, -1, -1, 0, 1]
+    assert store.meta["counts"] == {"train": [1, 2], "test": [1, 0]}
+    assert store.meta["unlabeled"] == 2
+
+
+def stored(folder, labels: list[int], pictures: list, links: int = 0) -> dict:
+    """meta.json of a store whose test part is one picture of each of three classes."""
+    test = Part(np.arange(3), iter(random_bytes(3, 4, 4, 3)))
+    parts = {"train": Part(np.array(labels), iter(pictures)), "test": test}
+    return write_store(folder, Loaded(["ape", "bee", "cat"], "here", parts, links), 4, "none")
+
+
+def test_broken_pictures_leave_neither_row_nor_label(tmp_path):
+    """12 pictures, of which 3 go: the header says 9, one digit less, and the file is as np.save writes it."""
+    pixels = random_bytes(12, 4, 4, 3)
+    pictures = [Broken(f"{i}.png", f"why {i}") if i in (0, 5, 11) else pixels[i] for i in range(12)]
+    meta = stored(tmp_path, [0] * 4 + [1] * 3 + [2] * 3 + [-1] * 2, pictures, links=7)
+    kept = [1, 2, 3, 4, 6, 7, 8, 9, 10]
+    np.save(tmp_path / "expected.npy", pixels[kept])
+    assert (tmp_path / "train_images.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()
+    store = open_store(tmp_path)
+    assert store.labels["train"].tolist() == [0, 0, 0, 1, 1, 2, 2, 2, -1]
+    assert meta == store.meta and meta["links"] == 7 and meta["unlabeled"] == 1
+    assert meta["skipped"] == {"0.png": "why 0", "5.png": "why 5", "11.png": "why 11"}
+    assert meta["counts"]["train"] == [3, 2, 3]
+
+
+def test_a_store_without_broken_pictures_has_the_bytes_that_numpy_writes(tmp_path):
+    pixels = random_bytes(3, 4, 4, 3)
+    meta = stored(tmp_path, [0, 1, 2], list(pixels))
+    np.save(tmp_path / "expected.npy", pixels)
+    assert (tmp_path / "train_images.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()
+    assert meta["skipped"] == {} and meta["links"] == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "broken", "message"),
+    [
+        ([0, 1, 1, 2], {1, 2}, r"none of the 2 train pictures of class 'bee' can be read; the first is 1\.png \(why\)"),
+        ([0, 1, 2, -1], {3}, r"none of the 1 train pictures without a label can be read; the first is 3\.png"),
+        ([0, 1, 2, 2], {0, 1, 2, 3}, "none of the 1 train pictures of class 'ape' can be read"),
+    ],
+)
+def test_a_class_of_which_nothing_is_left_is_an_error(tmp_path, labels, broken, message):
+    pixels = random_bytes(4, 4, 4, 3)
+    pictures = [Broken(f"{i}.png", "why") if i in broken else pixels[i] for i in range(4)]
+    with pytest.raises(ValueError, match=message):
+        stored(tmp_path, labels, pictures)
+    assert not (tmp_path / "meta.json").exists()
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_more_or_fewer_pictures_than_labels_are_an_error(tmp_path, number):
+    with pytest.raises(ValueError, match="zip"):
+        stored(tmp_path, [0, 1], list(random_bytes(number, 4, 4, 3)))
+
+
+def test_memory_does_not_grow_with_the_bytes_of_the_pictures(tmp_path):
+    """From 40 to 200 pictures of 49 KB: what is allocated at most grows by less than two of them."""
+    peaks = []
+    for number in (40, 200):
+        write_classes(tmp_path / f"p{number}", {"ape": number // 2, "bee": number // 2})
+        (tmp_path / f"s{number}").mkdir()
+        source = folder_source(tmp_path / f"p{number}", test_share=0.1)
+        tracemalloc.start()
+        write_store(tmp_path / f"s{number}", load(source, 128), 128, "none")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 2 * 128 * 128 * 3

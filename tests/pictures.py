@@ -1,0 +1,43 @@
+"""Sources of pictures, small, for tests."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ulfine.data.store import Broken, Part
+from ulfine.params.dataset import FolderSource, TorchvisionSource
+
+
+def folder_source(path: Path, **more) -> FolderSource:
+    return FolderSource(kind="folder", path=str(path), licence="none", **more)
+
+
+def published_source(name: str, path: Path, **more) -> TorchvisionSource:
+    return TorchvisionSource(kind="torchvision", name=name, path=str(path), licence="unknown", **more)
+
+
+def write_classes(folder: Path, sizes: dict[str, int]) -> None:
+    """Pictures of one grey value each, so that they can be told apart: 10 times the class plus the number."""
+    for label, (name, size) in enumerate(sizes.items()):
+        (folder / name).mkdir(parents=True)
+        for number in range(size):
+            grey(folder / name / f"{number}.png", 10 * label + number)
+
+
+def grey(path: Path, value: int) -> None:
+    Image.new("L", (8, 8), value).save(path)
+
+
+def greys(part: Part) -> list[int | str]:
+    """The value of each picture, and the paths of those that are left out."""
+    return [found.path if isinstance(found, Broken) else int(found[0, 0, 0]) for found in part.pictures]
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def random_bytes(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)

@@ -1,0 +1,151 @@
+"""Published archives: fetched piece by piece, proved by their checksum, unpacked whole or not at all."""
+
+import hashlib
+import os
+import re
+import tarfile
+import time
+import zlib
+from collections.abc import Sequence
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path, PurePosixPath
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from ulfine.files import new_folder
+from ulfine.progress import progress
+
+CHUNK = 1 << 20  # bytes
+TIMEOUT = 60  # seconds without a byte
+TRIES = 5  # of one address whose connection breaks
+PAUSE = 2  # seconds before the next try
+
+
+class _DroppedError(Exception):
+    """A connection that broke; what came is kept."""
+
+
+def md5(path: Path) -> str:
+    """The checksum by which data sets are published, in hexadecimal; it proves a whole file, not its author."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def fetch(urls: Sequence[str], target: Path, expected: str) -> None:
+    """Download `target` from the first address that serves it, unless it is there, and prove its md5.
+
+    What came before a break stays in `{target}.part`, where the next try or the next run goes on.
+
+    Raises:
+        ValueError: no address serves it, or the file that is there has another md5; nothing is under its name then.
+    """
+    if target.exists():
+        found = md5(target)
+        if found != expected:
+            raise ValueError(f"{target}: md5 is {found}, expected {expected}; delete it and run again")
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    failures = []
+    for url in urls:
+        failure = _fetch_from(url, part, expected)
+        if failure is None:
+            part.replace(target)
+            return
+        failures.append(f"{url}: {failure}")
+    raise ValueError(
+        f"{target.name} cannot be downloaded ({'; '.join(failures)}); without a network, place it in the folder "
+        f"{target.parent.resolve()} under the name {target.name}; its md5 must be {expected}"
+    )
+
+
+def _fetch_from(url: str, part: Path, expected: str) -> str | None:
+    """Complete `part`; returns what is wrong, if anything."""
+    failure = None
+    for attempt in range(TRIES):
+        time.sleep(PAUSE if attempt else 0)
+        try:
+            _receive(url, part)
+        except _DroppedError as error:
+            failure = f"the connection broke {TRIES} times, last with: {error}; run again to go on from there"
+        except HTTPError as error:
+            return f"HTTP status {error.code}, {error.reason}"
+        except URLError as error:
+            return str(error.reason)
+        else:
+            found = md5(part)
+            if found == expected:
+                return None
+            part.unlink()
+            return f"what came has the md5 {found}, expected {expected}; it is deleted"
+    return failure
+
+
+def _receive(url: str, part: Path) -> None:
+    """Append what `part` lacks, or all of it where the server knows no ranges."""
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": "ulfine"} | ({"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urlopen(Request(url, headers=headers), timeout=TIMEOUT)  # noqa: S310 (addresses of torchvision)
+    except HTTPError as error:
+        error.close()
+        if error.code == 416 and have:  # nothing lies behind what is there
+            return
+        raise
+    except URLError:
+        raise
+    except (OSError, HTTPException) as error:
+        raise _DroppedError(_said(error)) from None
+    with response:
+        if response.status != 206:
+            _append(response, part, 0, response.length)
+            return
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if not found or int(found[1]) != have:
+            part.unlink()
+            raise _DroppedError("the server sent another range than it was asked for")
+        _append(response, part, have, None if found[2] == "*" else int(found[2]))
+
+
+def _append(response: HTTPResponse, part: Path, start: int, total: int | None) -> None:
+    with part.open("ab") as file, progress(total, part.stem, "B", start) as bar:
+        file.truncate(start)
+        while chunk := _read(response):
+            file.write(chunk)
+            bar.update(len(chunk))
+        file.flush()
+        os.fsync(file.fileno())
+        if total is not None and file.tell() < total:
+            raise _DroppedError(f"{file.tell()} of {total} bytes came")
+
+
+def _read(response: HTTPResponse) -> bytes:
+    try:
+        return response.read(CHUNK)
+    except (OSError, HTTPException) as error:
+        raise _DroppedError(_said(error)) from None
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a tar archive whose members all lie in one folder; it appears as `folder` when it is complete.
+
+    Raises:
+        ValueError: a member leaves the folder or is neither a file nor a folder, or the archive is damaged.
+    """
+    try:
+        with tarfile.open(archive) as tar, new_folder(folder) as part:
+            for member in tar:
+                path = PurePosixPath(member.name)
+                if path.is_absolute() or ".." in path.parts or path.parts[:1] != (folder.name,):
+                    raise ValueError(f"{archive}: its member {member.name!r} leaves the folder {folder.name}")
+                if not member.isfile() and not member.isdir():
+                    raise ValueError(f"{archive}: its member {member.name!r} is a link or a device, not a file")
+                if len(path.parts) > 1:
+                    inside = str(PurePosixPath(*path.parts[1:]))
+                    tar.extract(member.replace(name=inside), part, filter="data")
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"{archive}: cannot be unpacked ({error})") from None

@@ -1,0 +1,216 @@
+"""Pictures sorted into folders: which there are, and reading them."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ulfine.data.pictures import SUFFIXES, read_all
+from ulfine.data.store import PARTS, Counts, Loaded, Part
+from ulfine.errors import printable
+from ulfine.params.dataset import FolderSource, ImageNet127Source, TorchvisionSource
+
+
+class Files(NamedTuple):
+    """Picture files somewhere below one folder. A million names take 100 MB, as many paths would take 1 GB."""
+
+    folder: str
+    names: list[str]  # relative to it, sorted
+
+
+class Scan:
+    """A look through the folder of a source, on which all paths are below it.
+
+    Hidden files and folders are ignored. A symbolic link that points inside is left out, as it would put one picture
+    into two classes, and one that points outside is refused; the source's folder may be a link itself.
+    """
+
+    def __init__(self, root: str | Path, apart: str | None = None) -> None:
+        """root: the source's folder. apart: one to pass over, by its real path."""
+        self.root = Path(root)
+        self.apart = apart
+        self.links = 0  # left out so far
+        self._inside = os.path.realpath(root)
+
+    def classes(self, folder: Path, holds: str) -> dict[str, Files]:
+        """The pictures of each class, which is a folder in `folder`, by name.
+
+        Raises:
+            ValueError: there is no such folder (`holds` says what is expected), no class, a class without pictures, or
+                one whose name cannot be told from another's.
+        """
+        if not folder.is_dir():
+            raise ValueError(f"{folder}: no such folder; a folder source holds {holds}")
+        self._require_own(folder)
+        names = sorted(entry.name for entry in self._entries(str(folder)) if self._is_folder(entry))
+        if not names:
+            raise ValueError(f"{folder}: no pictures")
+        _require_distinct(folder, names)
+        return {name: self.pictures(folder / name) for name in names}
+
+    def pictures(self, folder: Path) -> Files:
+        """The pictures below `folder`, also in folders of their own.
+
+        Raises:
+            ValueError: there are none.
+        """
+        self._require_own(folder)
+        names, links, pending = [], self.links, [""]
+        while pending:
+            below = pending.pop()
+            for entry in self._entries(f"{folder}/{below}"):
+                if self._is_folder(entry):
+                    pending.append(f"{below}{entry.name}/")
+                elif entry.name.lower().endswith(SUFFIXES) and entry.is_file(follow_symlinks=False):
+                    names.append(below + entry.name)
+        if not names:
+            left_out = self.links - links
+            raise ValueError(
+                f"{folder}: no pictures" + (f", but {left_out} links, which are left out" * bool(left_out))
+            )
+        return Files(str(folder), sorted(names))
+
+    def _entries(self, folder: str) -> Iterator[os.DirEntry]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_symlink():
+                    self._require_inside(entry.path)
+                    self.links += 1
+                else:
+                    yield entry
+
+    def _is_folder(self, entry: os.DirEntry) -> bool:
+        return entry.is_dir(follow_symlinks=False) and os.path.realpath(entry.path) != self.apart
+
+    def _require_own(self, folder: Path) -> None:
+        if folder != self.root and folder.is_symlink():
+            self._require_inside(str(folder))
+            raise ValueError(f"{folder}: is a link, which is left out; place the pictures themselves there")
+
+    def _require_inside(self, link: str) -> None:
+        target = os.path.realpath(link)
+        if not _within(target, self._inside):
+            raise ValueError(
+                f"{printable(link)}: links to {printable(target)}, outside the source's folder {self.root}"
+            )
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _require_distinct(folder: Path, names: list[str]) -> None:
+    """Names that a reader of a table, or a file system, takes for one."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if not name.isprintable():
+            raise ValueError(f"{folder}: the class {name!a} has characters that cannot be printed")
+        other = seen.setdefault(name.replace("_", " ").casefold(), name)
+        if other != name:
+            raise ValueError(f"{folder}: the classes {other!r} and {name!r} differ by case or underscore alone")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The picture files of a folder source."""
+
+    parts: dict[str, dict[str, Files]]  # part -> class -> its files
+    unlabeled: list[Files]  # one, or none
+    links: int
+
+
+def listed(source: FolderSource) -> Listing:
+    """Find the files of a source, without opening any.
+
+    Raises:
+        ValueError: its folders are not what they should be.
+    """
+    apart = None if source.unlabeled is None else os.path.realpath(source.unlabeled)
+    scan = Scan(source.path, apart)
+    parts = _both(scan) if source.test_share is None else _held_out(scan, source.test_share)
+    if source.unlabeled is not None:
+        elsewhere = Scan(source.unlabeled)
+        return Listing(parts, [_unlabeled(source, elsewhere)], scan.links + elsewhere.links)
+    beside = scan.root / "unlabeled"
+    unlabeled = [scan.pictures(beside)] if source.test_share is None and beside.is_dir() else []
+    return Listing(parts, unlabeled, scan.links)
+
+
+def _both(scan: Scan) -> dict[str, dict[str, Files]]:
+    parts = {part: scan.classes(scan.root / part, "train/<class>/ and test/<class>/") for part in PARTS}
+    odd = sorted(parts["train"].keys() ^ parts["test"].keys())
+    if odd:
+        raise ValueError(f"{scan.root}: train/ and test/ must hold the same classes, these are in one alone: {odd}")
+    return parts
+
+
+def _held_out(scan: Scan, share: float) -> dict[str, dict[str, Files]]:
+    """Train and test where the source has no test set.
+
+    Each class is drawn by a generator that starts from its name: neither the seed of a run nor another class moves it.
+    """
+    by_class = scan.classes(scan.root, "<class>/ with test_share")
+    if by_class.keys() >= set(PARTS):
+        raise ValueError(f"{scan.root}: holds train/ and test/, where test_share takes <class>/")
+    parts: dict[str, dict[str, Files]] = {part: {} for part in PARTS}
+    for name, (folder, names) in by_class.items():
+        if len(names) < 2:
+            raise ValueError(f"{folder}: has 1 picture; with test_share a class needs at least 2")
+        count = min(max(1, round(share * len(names))), len(names) - 1)
+        drawn = set(np.random.default_rng(list(name.encode())).choice(len(names), count, replace=False).tolist())
+        parts["test"][name] = Files(folder, [names[i] for i in sorted(drawn)])
+        parts["train"][name] = Files(folder, [other for i, other in enumerate(names) if i not in drawn])
+    return parts
+
+
+def _unlabeled(source: FolderSource, scan: Scan) -> Files:
+    if not scan.root.is_dir():
+        raise ValueError(f"{scan.root}: no such folder of unlabeled pictures")
+    labeled = [Path(source.path, part) for part in PARTS] if source.test_share is None else [Path(source.path)]
+    for folder in labeled:
+        if _within(os.path.realpath(folder), os.path.realpath(scan.root)):
+            raise ValueError(f"{scan.root}: named as the folder of unlabeled pictures, but holds {folder}")
+    return scan.pictures(scan.root)
+
+
+def class_counts(source: FolderSource) -> Counts:
+    """Training pictures of each class, and unlabeled ones, broken ones among them."""
+    found = listed(source)
+    train = found.parts["train"]
+    unknown = sum(len(files.names) for files in found.unlabeled)
+    return Counts([len(files.names) for files in train.values()], unknown, _shown(train))
+
+
+def load(source: FolderSource, resolution: int) -> Loaded:
+    """The pictures of a folder source, class by class in the order of names, unlabeled ones last."""
+    found = listed(source)
+    train, test = (list(found.parts[part].values()) for part in PARTS)
+    labels = list(range(len(train)))
+    parts = {
+        "train": part_of(train + found.unlabeled, labels + [-1] * len(found.unlabeled), source, resolution),
+        "test": part_of(test, labels, source, resolution),
+    }
+    return Loaded(_shown(found.parts["train"]), Path(source.path).name, parts, found.links)
+
+
+def part_of(
+    groups: Sequence[Files],
+    labels: Sequence[int],
+    source: FolderSource | TorchvisionSource | ImageNet127Source,
+    resolution: int,
+) -> Part:
+    """Pictures of several folders, each with its label (-1: unknown), read one at a time."""
+    paths = (f"{folder}/{name}" for folder, names in groups for name in names)
+    return Part(
+        np.repeat(np.asarray(labels, np.int64), [len(files.names) for files in groups]),
+        read_all(paths, source, resolution),
+    )
+
+
+def _shown(names: Iterable[str]) -> list[str]:
+    return [name.replace("_", " ") for name in names]

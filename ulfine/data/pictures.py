@@ -1,0 +1,148 @@
+"""One picture file to a square array of bytes, whatever the file turns out to hold."""
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from ulfine.data.store import Broken
+from ulfine.errors import printable
+from ulfine.params.dataset import FolderSource, ImageNet127Source, TorchvisionSource
+
+# Formats whose decoders run nothing else (EPS starts Ghostscript), by the names of their files. MPO opens as JPEG.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif"),
+    *(".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
+EIGHT_BITS = frozenset(("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LA", "PA", "RGBA", "RGBa"))
+SIXTEEN_BITS = frozenset(("I", "I;16", "I;16L", "I;16B", "I;16N"))
+UPRIGHT = {  # by EXIF orientation; PIL.ImageOps.exif_transpose writes the EXIF anew, and fails where it is damaged
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class UnreadableError(ValueError):
+    """A file that is not one readable picture."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: not a readable picture ({reason})")
+        self.reason = reason
+
+
+def square(picture: Image.Image, resolution: int) -> np.ndarray:
+    """RGB, centre-cropped to a square and resized: (resolution, resolution, 3) uint8.
+
+    Raises:
+        ValueError: the picture has neither 8 nor 16 bits.
+    """
+    side = min(picture.size)
+    if max(picture.size) > side:  # cropped first, as what follows makes copies
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        picture = picture.crop((left, top, left + side, top + side))
+    picture = _rgb(picture)
+    if side != resolution:
+        picture = picture.resize((resolution, resolution), Image.Resampling.BICUBIC)
+    return np.asarray(picture)
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    """RGB of 8 bits: transparent pixels are pasted on white, grey of 16 bits loses its low byte."""
+    if picture.mode in SIXTEEN_BITS:
+        return _high_byte(picture).convert("RGB")
+    if picture.mode not in EIGHT_BITS:
+        raise ValueError(f"its mode is {picture.mode}; 8 bits, or grey of 16 bits, can be read")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGB", picture.size, "white")
+        white.paste(picture, mask=picture)
+        return white
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _high_byte(picture: Image.Image) -> Image.Image:
+    """Pillow's own conversion clips at 255 instead."""
+    pixels = np.asarray(picture)
+    if pixels.min() < 0 or pixels.max() > 65535:  # mode I has 32 bits, and PPM uses 16 of them
+        raise ValueError(f"its values go from {pixels.min()} to {pixels.max()}, beyond 16 bits")
+    return Image.fromarray((pixels >> 8).astype(np.uint8))
+
+
+def read(path: str | Path, resolution: int) -> np.ndarray:
+    """A picture file, upright, as `square` gives it.
+
+    Refused from its header, before anything is decoded: more pixels than `PIL.Image.MAX_IMAGE_PIXELS`, several frames
+    or pages (of MPO the first picture is the photo, and is taken).
+
+    Raises:
+        UnreadableError: the file is damaged, of another format, or refused; the message has its path and the reason.
+    """
+    try:
+        with _opened(path) as picture:
+            return square(_upright(picture), resolution)
+    except UnidentifiedImageError:
+        reason = f"none of {', '.join(FORMATS)}"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except Exception as error:  # on damaged files Pillow raises SyntaxError, struct.error, IndexError, zlib.error, …
+        reason = str(error) or type(error).__name__
+    raise UnreadableError(printable(str(path)), printable(" ".join(reason.split())))
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    """Pillow warns of large pictures and of damaged EXIF, and only refuses twice its limit: this refuses or reads.
+
+    Given a name in the place of a file, it would map turned TIFF into memory with height and width exchanged.
+    """
+    with warnings.catch_warnings(), Path(path).open("rb") as file:
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            opened = Image.open(file, formats=FORMATS)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+        with opened as picture:
+            if limit is not None and picture.width * picture.height > limit:
+                raise ValueError(f"{picture.width} x {picture.height} pixels, more than {limit}")
+            frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
+            if frames > 1:
+                raise ValueError(f"{frames} frames, not one picture")
+            yield picture
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    picture.load()  # TIFF turns itself here, PNG may have its EXIF behind the pixels
+    try:
+        turn = UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # damaged notes beside sound pixels
+        return picture
+    return picture if turn is None else picture.transpose(turn)
+
+
+def read_all(
+    paths: Iterable[str], source: FolderSource | TorchvisionSource | ImageNet127Source, resolution: int
+) -> Iterator[np.ndarray | Broken]:
+    """Picture files, one at a time; those that cannot be read are named relative to the source's folder.
+
+    Raises:
+        UnreadableError: at the first of these, where `source.broken` is stop.
+    """
+    for path in paths:
+        try:
+            picture = read(path, resolution)
+        except UnreadableError as error:
+            if source.broken == "stop":
+                raise
+            picture = Broken(printable(os.path.relpath(path, source.path)), error.reason)
+        yield picture
