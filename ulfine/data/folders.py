@@ -11,7 +11,7 @@ import numpy as np
 from ulfine.data.pictures import SUFFIXES, read_all
 from ulfine.data.store import PARTS, Counts, Loaded, Part
 from ulfine.errors import printable
-from ulfine.params.dataset import FolderSource, ImageNet127Source, TorchvisionSource
+from ulfine.params.dataset import FolderSource, ImageNetSource, TorchvisionSource
 
 
 class Files(NamedTuple):
@@ -201,7 +201,7 @@ def load(source: FolderSource, resolution: int) -> Loaded:
 def part_of(
     groups: Sequence[Files],
     labels: Sequence[int],
-    source: FolderSource | TorchvisionSource | ImageNet127Source,
+    source: FolderSource | TorchvisionSource | ImageNetSource,
     resolution: int,
 ) -> Part:
     """Pictures of several folders, each with its label (-1: unknown), read one at a time."""

@@ -1,16 +1,24 @@
 """ImageNet-1k with its classes grouped, from folders of synsets or from the archives of downsampled ImageNet."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
+from ulfine.data import downsampled
+from ulfine.data.downsampled import Batch, find_batches
+from ulfine.data.folders import Files, Scan, part_of
+from ulfine.data.pictures import square
+from ulfine.data.store import PARTS, Counts, Loaded, Part
 from ulfine.files import read_csv, sha256
-from ulfine.params.dataset import CheckedFile
+from ulfine.params.dataset import CheckedFile, ImageNetSource
 
 COLUMNS = ("synset", "downsampled_label", "group", "name")
 SYNSET = re.compile(r"n\d{8}")
+FOLDERS = {"train": "train", "test": "val"}
 
 
 class Groups(NamedTuple):
@@ -66,3 +74,64 @@ def grouped(labels: np.ndarray, groups: Groups) -> np.ndarray:
     if not known.all():
         raise ValueError(f"label {labels[~known][0]} is none of the {len(groups.by_label)} labels of the groups")
     return table[labels]
+
+
+def load(source: ImageNetSource, resolution: int) -> Loaded:
+    """The pictures of ImageNet; the label of each is its group.
+
+    Raises:
+        ValueError: the groups, the folders or the archives are not what they should be.
+    """
+    groups = read_groups(source.groups)
+    if source.form == "downsampled":
+        batches = {part: find_batches(Path(source.path), part) for part in PARTS}
+        parts = {part: _from_batches(found, groups, resolution) for part, found in batches.items()}
+        return Loaded(groups.names, "downsampled ImageNet", parts)
+    scan = Scan(source.path)
+    parts = {}
+    for part in PARTS:
+        found = _synsets(scan, part, groups)
+        labels = [groups.by_synset[synset] for synset in found]
+        parts[part] = part_of(list(found.values()), labels, source, resolution)
+    return Loaded(groups.names, "ImageNet", parts, scan.links)
+
+
+def class_counts(source: ImageNetSource) -> Counts | None:
+    """Training pictures of each group; None for archives, which have to be read for that."""
+    groups = read_groups(source.groups)
+    if source.form == "downsampled":
+        for part in PARTS:
+            find_batches(Path(source.path), part)
+        return None
+    counts = np.zeros(len(groups.names), np.int64)
+    for synset, files in _synsets(Scan(source.path), "train", groups).items():
+        counts[groups.by_synset[synset]] += len(files.names)
+    return Counts(counts.tolist(), 0, groups.names)
+
+
+def _synsets(scan: Scan, part: str, groups: Groups) -> dict[str, Files]:
+    folder = scan.root / FOLDERS[part]
+    found = scan.classes(folder, "train/<synset>/* and val/<synset>/*")
+    for what, odd in (("lacks", groups.by_synset.keys() - found), ("is in no group:", found.keys() - groups.by_synset)):
+        if odd:
+            raise ValueError(f"{folder}: {what} {min(odd)}, and {len(odd) - 1} more; it needs a folder for each synset")
+    return found
+
+
+def _from_batches(batches: list[Batch], groups: Groups, resolution: int) -> Part:
+    labels = [_labels(batch, groups) for batch in batches]
+
+    def pictures() -> Iterator[np.ndarray]:
+        for batch, of_batch in zip(batches, labels, strict=True):
+            pairs = zip(of_batch, downsampled.pictures(batch, len(of_batch)), strict=True)
+            yield from (square(Image.fromarray(picture), resolution) for _, picture in pairs)
+
+    return Part(np.concatenate(labels), pictures())
+
+
+def _labels(batch: Batch, groups: Groups) -> np.ndarray:
+    labels = downsampled.labels(batch)
+    try:
+        return grouped(labels, groups)
+    except ValueError as error:
+        raise ValueError(f"{batch}: {error}") from None

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ulfine.data.store import Broken
 from ulfine.errors import printable
-from ulfine.params.dataset import FolderSource, ImageNet127Source, TorchvisionSource
+from ulfine.params.dataset import FolderSource, ImageNetSource, TorchvisionSource
 
 # Formats whose decoders run nothing else (EPS starts Ghostscript), by the names of their files. MPO opens as JPEG.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
@@ -131,7 +131,7 @@ def _upright(picture: Image.Image) -> Image.Image:
 
 
 def read_all(
-    paths: Iterable[str], source: FolderSource | TorchvisionSource | ImageNet127Source, resolution: int
+    paths: Iterable[str], source: FolderSource | TorchvisionSource | ImageNetSource, resolution: int
 ) -> Iterator[np.ndarray | Broken]:
     """Picture files, one at a time; those that cannot be read are named relative to the source's folder.
 

@@ -1,8 +1,8 @@
-"""Where pictures come from: a NumPy archive, a folder of pictures, or a data set that is published."""
+"""Where pictures come from: a NumPy archive, a folder of pictures, a data set that is published, or ImageNet."""
 
-from ulfine.data import archive, folders, published
+from ulfine.data import archive, folders, imagenet, published
 from ulfine.data.store import Counts, Loaded
-from ulfine.params.dataset import ArraySource, FolderSource, Source, TorchvisionSource
+from ulfine.params.dataset import ArraySource, FolderSource, ImageNetSource, Source, TorchvisionSource
 
 
 def load(source: Source, resolution: int) -> Loaded:
@@ -19,6 +19,8 @@ def load(source: Source, resolution: int) -> Loaded:
             return folders.load(source, resolution)
         case TorchvisionSource():
             return published.load(source, resolution)
+        case ImageNetSource():
+            return imagenet.load(source, resolution)
 
 
 def class_counts(source: Source) -> Counts | None:
@@ -33,3 +35,5 @@ def class_counts(source: Source) -> Counts | None:
             return folders.class_counts(source)
         case TorchvisionSource():
             return published.class_counts(source)
+        case ImageNetSource():
+            return imagenet.class_counts(source)
