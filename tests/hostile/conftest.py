@@ -50,5 +50,6 @@ def refused(here, monkeypatch) -> Callable[..., str]:
 
 
 def content(folder: Path) -> dict[str, int]:
-    """Files and folders by size, but for what a stage resolves of its parameters before it starts."""
-    return {str(p): p.lstat().st_size for p in folder.rglob("*") if ".snakemake" not in p.parts}
+    """Files by size, but for what a stage resolves of its parameters before it starts."""
+    files = (path for path in folder.rglob("*") if path.is_file() and ".snakemake" not in path.parts)
+    return {str(path): path.stat().st_size for path in files}

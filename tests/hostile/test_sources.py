@@ -1,0 +1,246 @@
+"""Folders, archives and tables that are damaged or hostile: the data stage names what is wrong, and leaves no store."""
+
+import copy
+import io
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import project
+from ulfine.files import sha256
+
+
+def use(here: Path, **source) -> None:
+    params = copy.deepcopy(project.PARAMS)
+    params["datasets"]["shapes"]["source"] = {"licence": "none"} | source
+    project.write_params(here, params)
+
+
+@pytest.fixture
+def folder(here) -> Path:
+    """Two classes of two pictures in each part."""
+    use(here, kind="folder", path="p")
+    for name in ("train/ape", "train/bee", "test/ape", "test/bee"):
+        (here / "p" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (8, 8)).save(here / f"p/{name}/{number}.png")
+    return here / "p"
+
+
+def link(path: str, target: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / path).symlink_to(target)
+
+
+def only_links(folder: Path) -> None:
+    for number in range(2):
+        (folder / f"train/ape/{number}.png").unlink()
+        (folder / f"train/ape/{number}.png").symlink_to(f"../bee/{number}.png")
+
+
+def copied(name: str) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        for part in ("train", "test"):
+            (folder / part / name).mkdir()
+            Image.new("RGB", (8, 8)).save(folder / part / name / "0.png")
+
+    return spoil
+
+
+def emptied(folder: Path) -> None:
+    for file in (folder / "test/bee").iterdir():
+        file.unlink()
+
+
+def undecodable(folder: Path) -> None:
+    for part in ("train", "test"):
+        (folder / part / os.fsdecode(b"\xff\xfe")).mkdir()
+
+
+FOLDERS = {
+    "a link out of the tree": (
+        link("train/ape/9.png", "/etc/passwd"),
+        "p/train/ape/9.png: links to /etc/passwd, outside",
+    ),
+    "a link to a picture elsewhere": (
+        link("train/ape/9.png", "../../../pictures/x.png"),
+        "p/train/ape/9.png: links to ",
+    ),
+    "a link to nowhere outside": (
+        link("test/bee/9.png", "/no/such/file"),
+        "p/test/bee/9.png: links to /no/such/file, outs",
+    ),
+    "a class that is a link": (
+        link("train/cat", "/usr/share"),
+        "p/train/cat: links to /usr/share, outside the source's",
+    ),
+    "a folder in a class, linked": (link("train/ape/more", "/"), "p/train/ape/more: links to /, outside"),
+    "a part that is a link": (
+        lambda p: ((p / "test").rename(p / "exam"), (p / "test").symlink_to("/usr")),
+        "p/test: links to /usr, outside the source's folder p",
+    ),
+    "links to another class alone": (only_links, "p/train/ape: no pictures, but 2 links, which are left out"),
+    "an empty class": (emptied, "p/test/bee: no pictures"),
+    "a class in one part alone": (
+        lambda p: (p / "test/bee").rename(p / "test/wasp"),
+        "p: train/ and test/ must hold the s",
+    ),
+    "no test": (
+        lambda p: (p / "test").rename(p / "exam"),
+        "p/test: no such folder; a folder source holds train/<class>/",
+    ),
+    "train is a file": (
+        lambda p: ((p / "train").rename(p / "old"), (p / "train").write_bytes(b"")),
+        "p/train: no such fol",
+    ),
+    "names that differ by case": (
+        copied("Ape"),
+        "p/train: the classes 'Ape' and 'ape' differ by case or underscore alone",
+    ),
+    "names that differ by underscore": (
+        lambda p: (copied("sea lion")(p), copied("sea_lion")(p)),
+        "p/train: the classes 'sea lion' and 'sea_lion' differ by case or underscore alone",
+    ),
+    "a name of two lines": (copied("a\nb"), "p/train: the class 'a\\nb' has characters that cannot be printed"),
+    "a name that steers the terminal": (
+        copied("a\x1b[2J"),
+        "p/train: the class 'a\\x1b[2J' has characters that cannot",
+    ),
+    "a name of no encoding": (undecodable, "p/train: the class '\\udcff\\udcfe' has characters that cannot be printed"),
+    "no classes": (lambda p: ((p / "train").rename(p / "old"), (p / "train").mkdir()), "p/train: no pictures"),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+def test_a_folder_that_is_not_what_it_should_be_is_refused(folder, refused, case):
+    spoil, reason = FOLDERS[case]
+    spoil(folder)
+    assert refused("data", dataset="shapes").startswith(reason)
+
+
+ARRAYS = {
+    "train_images": np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8),
+    "train_labels": np.array([0, 0, 1, 1], np.uint8),
+    "test_images": np.zeros((2, 8, 8), np.uint8),
+    "test_labels": np.array([0, 1], np.uint8),
+    "classes": np.array(["shoe", "bag"]),
+}
+OBJECTS = np.array([{"a": 1}, None], object)
+NPZ = {
+    "labels missing": ({"train_labels": None}, "has no array train_labels (needed: classes, train_images,"),
+    "names missing": ({"classes": None}, "has no array classes"),
+    "objects for names": ({"classes": OBJECTS}, "classes: Object arrays cannot be loaded when allow_pickle=False"),
+    "objects for pictures": (
+        {"test_images": OBJECTS},
+        "test_images: Object arrays cannot be loaded when allow_pickle=F",
+    ),
+    "objects for labels": ({"train_labels": OBJECTS}, "train_labels: Object arrays cannot be loaded"),
+    "numbers for names": (
+        {"classes": np.arange(2)},
+        "classes: has the shape (2,) and the type int64, must be one-dimens",
+    ),
+    "names in rows": (
+        {"classes": np.array([["a", "b"]])},
+        "classes: has the shape (1, 2) and the type <U1, must be one-d",
+    ),
+    "a name twice": ({"classes": np.array(["bag", "bag"])}, "classes: 'bag' is there twice"),
+    "pictures of floats": (
+        {"train_images": np.zeros((4, 8, 8))},
+        "train_images: has the shape (4, 8, 8) and the type floa",
+    ),
+    "flat pictures": (
+        {"train_images": np.zeros((4, 64), np.uint8)},
+        "train_images: has the shape (4, 64) and the type uin",
+    ),
+    "four channels": ({"train_images": np.zeros((4, 8, 8, 4), np.uint8)}, "train_images: has the shape (4, 8, 8, 4)"),
+    "pictures of no pixel": ({"train_images": np.zeros((4, 0, 8), np.uint8)}, "train_images: has the shape (4, 0, 8)"),
+    "one label short": ({"train_labels": np.zeros(3, int)}, "train_images: has 4 pictures, train_labels has 3"),
+    "labels of floats": (
+        {"train_labels": np.zeros(4)},
+        "train_labels: has the shape (4,) and the type float64, must be",
+    ),
+    "labels in rows": ({"train_labels": np.zeros((2, 2), int)}, "train_labels: has the shape (2, 2)"),
+    "no labels": ({"test_labels": np.zeros(0, int)}, "test_labels: is empty"),
+    "a label too large": ({"train_labels": np.array([0, 0, 1, 2])}, "train_labels: holds 0 to 2, must be 0 to 1"),
+    "a label below zero": ({"train_labels": np.array([0, 0, 1, -1])}, "train_labels: holds -1 to 1, must be 0 to 1"),
+}
+
+
+@pytest.mark.parametrize("case", NPZ)
+def test_an_archive_of_wrong_arrays_is_refused(here, refused, case):
+    changes, reason = NPZ[case]
+    np.savez("a.npz", **{name: array for name, array in (ARRAYS | changes).items() if array is not None})
+    use(here, kind="npz", path="a.npz", sha256=sha256(here / "a.npz"))
+    assert refused("data", dataset="shapes").startswith(f"a.npz: {reason}")
+
+
+def whole() -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **ARRAYS)
+    return file.getvalue()
+
+
+def with_member(content: bytes) -> bytes:
+    """The archive, its train_labels replaced by something else."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole())) as before, zipfile.ZipFile(file, "w") as after:
+        for info in before.infolist():
+            after.writestr(info.filename, content if info.filename == "train_labels.npy" else before.read(info))
+    return file.getvalue()
+
+
+def header(text: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+SAYS = "{'descr': '|u1', 'fortran_order': False, 'shape': (%d,)}\n"
+NO_ZIP = "not a .npz file"
+DAMAGED = {
+    "nothing": (b"", NO_ZIP),
+    "text": (b"no", NO_ZIP),
+    "a pickle": (pickle.dumps(ARRAYS), NO_ZIP),
+    "cut": (whole()[:-30], NO_ZIP),
+    "a member that is text": (with_member(b"no"), "train_labels: not an array"),
+    "a member that is empty": (with_member(b""), "train_labels: not an array"),
+    "a member that is a pickle": (with_member(pickle.dumps([0, 0, 1, 1])), "train_labels: not an array"),
+    "a header cut": (with_member(b"\x93NUMPY\x01\x00\xff"), "train_labels: EOF: reading array header length"),
+    "a header of code": (with_member(header("__import__('os').system('touch hit')\n")), "train_labels: malformed node"),
+    "more numbers than memory": (with_member(header(SAYS % 10**14)), "train_labels: Unable to allocate 90.9 TiB"),
+    "numbers below zero": (with_member(header(SAYS % -4)), "train_labels: negative dimensions are not allowed"),
+    "fewer numbers than it says": (with_member(header(SAYS % 4) + b"12"), "train_labels: EOF: reading array data"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_archive_is_refused(here, refused, case):
+    content, reason = DAMAGED[case]
+    (here / "a.npz").write_bytes(content)
+    use(here, kind="npz", path="a.npz", sha256=sha256(here / "a.npz"))
+    assert refused("data", dataset="shapes").startswith(f"a.npz: {reason}")
+
+
+ROWS = "synset,downsampled_label,group,name\n"
+GROUPS = {
+    "nothing": (b"", "needs at least two groups"),
+    "one group": (f"{ROWS}n00000001,1,g,a\n".encode(), "needs at least two groups"),
+    "other columns": (b"a,b\n1,2\n", "line 2: needs the columns synset, downsampled_label, group, name"),
+    "a label that is a word": (f"{ROWS}n00000001,x,g,a\n".encode(), "line 2: 'n00000001,x,g,a' is not like"),
+    "a path for a synset": (f"{ROWS}../../etc,1,g,a\n".encode(), "line 2: '../../etc,1,g,a' is not like"),
+    "not UTF-8": (ROWS.encode() + b"\xff\xfe", "not valid CSV ('utf-8' codec can't decode byte 0xff"),
+    "an endless field": (ROWS.encode() + b'"' + b"x" * 200_000, "not valid CSV (field larger than field limit"),
+}
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_a_wrong_table_of_groups_is_refused(here, refused, case):
+    content, reason = GROUPS[case]
+    (here / "g.csv").write_bytes(content)
+    (here / "i").mkdir()
+    groups = {"path": "g.csv", "sha256": sha256(here / "g.csv")}
+    use(here, kind="imagenet", path="i", form="folder", groups=groups)
+    assert refused("data", dataset="shapes").startswith(f"g.csv: {reason}")
