@@ -19,7 +19,7 @@ def main(dataset: str) -> None:
     with new_folder(at.data) as folder:
         meta = write_store(folder, load(source, resolution), resolution, source.licence)
     if meta["skipped"]:
-        print(f"data {dataset}: {len(meta['skipped'])} pictures cannot be read; {at.data}/meta.json lists them")
+        print(f"data {dataset}: left out {len(meta['skipped'])} that cannot be read, listed in {at.data}/meta.json")
 
 
 if __name__ == "__main__":

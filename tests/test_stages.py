@@ -301,6 +301,27 @@ def test_a_source_of_one_class_is_refused(tiny):
     assert line == "check: params.yaml: datasets.shapes.source: has 1 class, at least 2 are needed"
 
 
+def test_a_broken_picture_ends_the_stage_or_is_left_out_and_listed(tiny, params):
+    """One of 22 training pictures goes; what stood there before stays when the stage fails."""
+    (tiny / "pictures/train/red_circle/03.png").write_bytes(b"cut")
+    before = content(tiny / "artifacts/data")
+    line = one_line(stage(tiny, "data", dataset="shapes"))
+    assert line.startswith("data shapes: pictures/train/red_circle/03.png: not a readable picture (none of JPEG, PNG")
+    assert content(tiny / "artifacts/data") == before
+    params["datasets"]["shapes"]["source"]["broken"] = "skip"
+    project.write_params(tiny, params)
+    done = succeeded(stage(tiny, "data", dataset="shapes"))
+    expected = "data shapes: left out 1 that cannot be read, listed in artifacts/data/shapes/meta.json"
+    assert done.stdout.splitlines()[0] == expected
+    meta = json.loads((tiny / "artifacts/data/shapes/meta.json").read_text())
+    assert meta["counts"]["train"] == [22, 22, 22, 21] and [*meta["skipped"]] == ["train/red_circle/03.png"]
+    assert np.load(tiny / "artifacts/data/shapes/train_images.npy").shape == (87, 16, 16, 3)
+    params["datasets"]["shapes"]["settings"]["tail"] |= {"m1": 13, "gamma_labeled": 1, "gamma_unlabeled": 1}
+    project.write_params(tiny, params)
+    line = one_line(stage(tiny, "split", dataset="shapes", setting="tail", seed=0))
+    assert "= 22 pictures of class 'red circle', which has 21" in line
+
+
 def test_parameters_that_change_during_a_stage_are_noticed(tiny):
     script = tiny / "stages/split.py"
     edit = "__import__('shutil').copy('other.yaml', 'params.yaml')"

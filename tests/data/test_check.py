@@ -1,5 +1,8 @@
 """The check of params.yaml against the pictures of its sources."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tests import project
@@ -55,3 +58,9 @@ def test_what_they_cannot_serve_is_refused_in_one_line(check, setting, source, m
 def test_what_only_the_data_stage_can_count_is_left_to_the_split(check, monkeypatch):
     monkeypatch.setattr(module, "class_counts", lambda _: None)
     check(EXPONENTIAL | {"m1": 14})
+
+
+def test_the_check_imports_nothing_slow():
+    slow = "{'torch', 'torchvision', 'scipy'} & sys.modules.keys()"
+    command = [sys.executable, "-c", f"import sys, ulfine.check; sys.exit(bool({slow}))"]
+    assert subprocess.run(command, check=False).returncode == 0

@@ -63,7 +63,7 @@ def _rgb(picture: Image.Image) -> Image.Image:
     if picture.mode not in EIGHT_BITS:
         raise ValueError(f"its mode is {picture.mode}; 8 bits, or grey of 16 bits, can be read")
     if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
+        picture = picture if picture.mode == "RGBA" else picture.convert("RGBA")
         white = Image.new("RGB", picture.size, "white")
         white.paste(picture, mask=picture)
         return white
