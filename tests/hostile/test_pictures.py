@@ -202,7 +202,7 @@ def test_the_stage_stops_at_a_file_that_is_no_picture(bad, refused, case):
 
 
 def test_all_of_them_are_left_out_and_listed_on_request(bad):
-    """Memory stays small, whatever a header claims: the stage runs on its own, so that its peak is its own."""
+    """Memory stays small, whatever a header claims: the stage runs in a process of its own that may take 1 GiB."""
     for number, (content, _) in enumerate(FILES.values(), start=1):
         bad.with_name(f"{number:02}.png").write_bytes(content)
     params = copy.deepcopy(project.PARAMS)
@@ -210,16 +210,14 @@ def test_all_of_them_are_left_out_and_listed_on_request(bad):
     project.write_params(bad.parents[3], params)
     script = (
         "import resource, runpy, sys; import ulfine.stage; ulfine.stage._require_own_package = lambda: None;"
-        "sys.argv = ['data', '--dataset', 'shapes'];"
-        f"runpy.run_path({str(ROOT / 'stages/data.py')!r}, run_name='__main__');"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)); sys.argv = ['data', '--dataset', 'shapes'];"
+        f"runpy.run_path({str(ROOT / 'stages/data.py')!r}, run_name='__main__')"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=bad.parents[3], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert f"left out {len(FILES)} that cannot be read" in done.stdout
-    assert int(done.stdout.split()[-1]) < 400 * 1024  # KiB
     meta = json.loads(Path("artifacts/data/shapes/meta.json").read_text())
     assert list(meta["skipped"]) == [f"train/ape/{number:02}.png" for number in range(1, len(FILES) + 1)]
     for (_, reason), said in zip(FILES.values(), meta["skipped"].values(), strict=True):
