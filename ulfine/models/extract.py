@@ -77,8 +77,8 @@ def extract_text(
         spaces["pooled"] = tuple(nn.functional.normalize(text @ lift, dim=-1) for text in (named, imagenet))
     bias = clip.logit_bias if clip.logit_bias is not None else torch.zeros(())
     tensors = {"logit_scale": clip.logit_scale.detach().exp(), "logit_bias": bias.detach()}
-    for space, (prototypes, others) in spaces.items():
-        tensors |= {f"{space}.prototypes": prototypes, f"{space}.mean": others.mean(0)}
+    for space, (rows, others) in spaces.items():
+        tensors |= {f"{space}.prototypes": rows, f"{space}.mean": others.mean(0)}
     write_tensors(folder / TEXT, {name: tensor.numpy() for name, tensor in tensors.items()})
 
 
