@@ -20,6 +20,9 @@ from ulfine.models.source import source
 from ulfine.models.tower import linear_projection
 from ulfine.params.backbone import Backbone
 
+# without one of these, transformers makes a tokenizer that knows no word
+VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model")
+
 
 def fetch(spec: Backbone) -> Towers:
     """The model that `spec` names, with its weights: downloaded, or of this machine.
@@ -32,6 +35,7 @@ def fetch(spec: Backbone) -> Towers:
     hub.require_whole(found.checkpoint, digest)
     if spec.sha256 not in (None, digest):
         raise ValueError(f"{found.checkpoint}: sha256 is {digest}, params.yaml expects {spec.sha256}")
+    reads = _tokenizer(found.config["text_cfg"])
     model = _built(found.config, spec.model)
     _load(model, found.checkpoint, spec.model)
     set_model_preprocess_cfg(model, found.preprocess | {"size": native(model.visual)})
@@ -39,7 +43,7 @@ def fetch(spec: Backbone) -> Towers:
     return Towers(
         model,
         found.config,
-        _tokenizer(found.config["text_cfg"]),
+        reads,
         lift=projection.weight.detach() if projection is not None else None,
         origin=spec.origin,
         checkpoints={found.checkpoint.name: digest},
@@ -55,10 +59,12 @@ def _built(config: dict[str, Any], name: str) -> nn.Module:
 
 
 def _tokenizer(text: dict[str, Any]) -> Tokenizer:
+    where = text.get("hf_tokenizer_name")
+    if where and not any(path for pattern in VOCABULARIES for path in Path(where).glob(pattern)):
+        raise ValueError(f"{where}: no tokenizer in it (allowed: {', '.join(VOCABULARIES)}); {hub.AGAIN}")
     try:
         return tokenizer(text)
     except Exception as error:  # as above, of transformers alone
-        where = text["hf_tokenizer_name"]
         raise ValueError(f"{where}: no tokenizer can be read from it: {type(error).__name__}: {error}") from None
 
 

@@ -8,6 +8,7 @@ from huggingface_hub import constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 TEXT_FILES = ("*.json", "*.txt", "*.model")  # configuration and tokenizer of a text tower
+AGAIN = "if it is in the cache, download it again (`hf download`)"
 BY_HAND = "or place the files and name them (pretrained: FILE, or model: local-dir:FOLDER)"
 
 
@@ -23,7 +24,9 @@ def file(repository: str, names: Sequence[str], revision: str | None) -> Path:
                 return Path(hf_hub_download(repository, name, revision=revision, local_files_only=offline))
             except LocalEntryNotFoundError:
                 if not offline:
-                    raise ValueError(f"{_missing(repository, ' or '.join(names), names[0])}, {BY_HAND}") from None
+                    raise ValueError(
+                        f"{_missing(repository, ' or '.join(names), names[0], revision)}, {BY_HAND}"
+                    ) from None
             except EntryNotFoundError:
                 continue
             except Exception as error:  # what a connection raises is that of the HTTP library below
@@ -41,7 +44,7 @@ def text_files(repository: str, revision: str | None) -> Path:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=list(TEXT_FILES)))
     except LocalEntryNotFoundError:
         include = " ".join(f'--include "{pattern}"' for pattern in TEXT_FILES)
-        raise ValueError(_missing(repository, "configuration and tokenizer", include)) from None
+        raise ValueError(_missing(repository, "configuration and tokenizer", include, revision)) from None
     except Exception as error:  # as above
         raise _refused(repository, error) from None
 
@@ -62,7 +65,8 @@ def require_whole(path: Path, found: str) -> None:
         raise ValueError(f"{blob}: its sha256 is {found}, not its name: a damaged download; delete it and run again")
 
 
-def _missing(repository: str, what: str, arguments: str) -> str:
+def _missing(repository: str, what: str, arguments: str, revision: str | None) -> str:
+    arguments += f" --revision {revision}" if revision else ""
     reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "no network"
     return (
         f"{what} of https://huggingface.co/{repository}: not in the cache {constants.HF_HUB_CACHE} (HF_HUB_CACHE, or "
