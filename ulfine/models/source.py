@@ -87,8 +87,7 @@ def require_tag(model: str, tag: str) -> None:
             f"model = {model!r}: the weights of tag {tag!r} were trained with {one}, and this model runs {other}; use "
             f"model: {twin}"
         )
-    # roberta-ViT-B-32 has no twin: its configuration, which came with these weights, says QuickGELU; the list of tags
-    # does not mark them, and its default is GELU
+    # roberta-ViT-B-32 has no twin: its configuration is believed, as open_clip does, over a tag that says nothing
 
 
 def _quick_gelu(model: str) -> bool:
