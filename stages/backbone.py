@@ -9,7 +9,9 @@ from ulfine.stage import stage
 from ulfine.cell import cell
 from ulfine.files import new_folder
 from ulfine.models import embedded
-from ulfine.models.backbone import fetch, save
+from ulfine.models.backbone import load_image_tower, save
+from ulfine.models.fetch import fetch
+from ulfine.models.resolution import require_runs
 from ulfine.training.device import prepare
 
 
@@ -18,9 +20,12 @@ def main(backbone: str) -> None:
     at = cell("backbone", backbone=backbone)
     prepare(at.params.runtime)
     spec = at.params.backbone
-    towers = embedded.assemble() if spec.pretrained == "embedded" else fetch(spec.model, spec.pretrained)
     with new_folder(at.backbone) as folder:
-        save(folder, towers, f"{spec.model}/{spec.pretrained}")
+        save(folder, embedded.assemble() if spec.pretrained == "embedded" else fetch(spec))
+        try:
+            require_runs(load_image_tower(folder, spec))
+        except ValueError as error:
+            raise ValueError(f"backbones.{backbone}: {error}") from None
 
 
 if __name__ == "__main__":

@@ -246,8 +246,19 @@ def test_a_checkpoint_of_another_shape_is_refused(tiny):
     (tiny / "tiny.json").write_text(json.dumps(config))
     kept = content(tiny / "artifacts/backbones/tiny")
     line = one_line(stage(tiny, "backbone", backbone="tiny"))
-    assert line.startswith("backbone tiny: tiny.pt: does not fit model tiny: size mismatch for")
+    assert line.startswith("backbone tiny: tiny.pt: does not fit model tiny.json: size mismatch for")
     assert content(tiny / "artifacts/backbones/tiny") == kept  # the last good one is not lost
+
+
+def test_a_resolution_that_the_tower_cannot_take_is_refused_before_anything_is_kept(tiny, params):
+    params["backbones"]["tiny"]["resolution"] = 36
+    project.write_params(tiny, params)
+    kept = content(tiny / "artifacts/backbones")
+    line = one_line(stage(tiny, "backbone", backbone="tiny"))
+    assert line == (
+        "backbone tiny: backbones.tiny: resolution = 36: this tower allows its own 32 and multiples of 8 (32, 40, …)"
+    )
+    assert content(tiny / "artifacts/backbones") == kept
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.project import ROOT
+from tests.zero_shot import open_clips, ours, pictures
 from ulfine.models.backbone import load_image_tower, load_lift, load_text_tower, save
 from ulfine.models.embedded import assemble, ridge
 from ulfine.params.backbone import Backbone
@@ -16,7 +17,7 @@ SPEC = Backbone(model="lite0-minilm", pretrained="embedded", resolution=64, prec
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lite0")
     towers = assemble()
-    save(folder, towers, "lite0-minilm/embedded")
+    save(folder, towers)
     return folder, towers
 
 
@@ -40,6 +41,12 @@ def test_the_saved_towers_give_the_same_features(made):
     names = ["a photo of a cat", "a photo of an ankle boot"]
     assert torch.equal(clip.encode_text(tokenizer(names)), towers.model.encode_text(towers.tokenizer(names)))
     assert load_lift(folder).shape == (384, 1280)
+
+
+def test_zero_shot_logits_are_those_of_open_clips_classifier(made):
+    folder, towers = made
+    expected = open_clips(towers.model, towers.tokenizer, pictures(64))
+    np.testing.assert_allclose(ours(folder, SPEC, pictures(64)), expected, rtol=0, atol=1e-5)
 
 
 def test_text_is_that_of_minilm(made):

@@ -7,6 +7,8 @@ from ulfine.params.root import Params, load
 
 OK = None  # nothing is wrong
 PAF, BACKBONE = PARAMS["methods"]["ulfine"]["paf"], PARAMS["backbones"]["tiny"]
+WEIGHED = {key: value for key, value in BACKBONE.items() if key != "pretrained"}
+TAGGED = BACKBONE | {"model": "ViT-B-32", "pretrained": "openai"}
 SETTING = "datasets.shapes.settings.tail"
 COPIES = {"include_labeled_in_unlabeled": False}
 UNKNOWN = {"shape": "unknown", "n1": 6, "gamma_labeled": 3, "validation": 2, "shuffle_ranks": False} | COPIES
@@ -142,6 +144,50 @@ def change(params: dict, key: str, value: object) -> None:
             "embedded",
             "backbones.tiny: model = 'tiny.json' with pretrained = 'embedded': emb",
         ),
+        (
+            "backbones.tiny",
+            BACKBONE | {"pretrained": "laion"},
+            "backbones.tiny: pretrained = 'laion': tiny.json has no tag",
+        ),
+        (
+            "backbones.tiny.pretrained",
+            KeyError,
+            "backbones.tiny: model = 'tiny.json' needs the key pretrained: a tag or",
+        ),
+        (
+            "backbones.tiny.model",
+            "hf-hub:a/b",
+            "backbones.tiny: pretrained = 'tiny.pt': hf-hub:a/b brings its weights; ",
+        ),
+        (
+            "backbones.tiny.model",
+            "local-dir:a",
+            "backbones.tiny: pretrained = 'tiny.pt': local-dir:a brings its weights",
+        ),
+        ("backbones.tiny", WEIGHED | {"model": "hf-hub:a/b@main"}, OK),
+        (
+            "backbones.tiny",
+            WEIGHED | {"model": "hf-hub:a"},
+            "backbones.tiny: model = 'hf-hub:a': write hf-hub:ORG/NAME",
+        ),
+        (
+            "backbones.tiny",
+            WEIGHED | {"model": "local-dir:"},
+            "backbones.tiny: model = 'local-dir:': write local-dir:FO",
+        ),
+        ("backbones.tiny", WEIGHED | {"model": "local-dir:a", "sha256": 64 * "0"}, OK),
+        (
+            "backbones.tiny",
+            WEIGHED | {"model": "hf-hub:a/b", "sha256": 64 * "0"},
+            "backbones.tiny: sha256 is that of a lo",
+        ),
+        (
+            "backbones.tiny",
+            TAGGED | {"sha256": 64 * "0"},
+            "backbones.tiny: sha256 is that of a local checkpoint; a tag",
+        ),
+        ("backbones.tiny.sha256", 64 * "0", OK),
+        ("backbones.tiny.sha256", "0123", "backbones.tiny.sha256 = '0123': string should match pattern"),
         ("grid.seed", [], "grid.seed: list should have at least 1 item"),
         ("runtime.device", "gpu", "runtime.device = 'gpu': string should match pattern"),
         ("runtime", None, "runtime = None: input should be a valid dictionary"),

@@ -1,141 +1,137 @@
-"""Backbones: an open_clip model, fetched once, kept in a folder, and loaded from there with no network.
+"""Backbones: an open_clip model kept in a folder, and loaded from there with no network.
 
-The folder has open_clip's `local-dir:` layout: open_clip_config.json, open_clip_model.safetensors and, where the text
-tower is a Hugging Face model, its configuration and tokenizer. Beside them lift.safetensors (text into the pooled image
-space) and meta.json.
+The folder has open_clip's `local-dir:` layout: open_clip_config.json, open_clip_model.safetensors and, where it is one
+of Hugging Face, the tokenizer and the configuration of the text tower. Beside them lift.safetensors (text into the
+pooled image space) and meta.json.
 """
 
-import difflib
-import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError  # what torch raises for a file that it refuses; nothing is unpickled
-from types import SimpleNamespace
 from typing import Any
 
 import open_clip
 import torch
-from open_clip.model import _build_vision_tower, resize_pos_embed
+from open_clip.model import _build_vision_tower
 from open_clip.tokenizer import HFTokenizer
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ulfine.arrays import read_tensors
 from ulfine.files import read_json, sha256, write_json
-from ulfine.models.tower import ImageTower, linear_projection
+from ulfine.models.resolution import native, require_allowed, resize_positions, set_input_size
+from ulfine.models.tower import ImageTower
 from ulfine.params.backbone import Backbone
 
 CONFIG, WEIGHTS, LIFT, META = "open_clip_config.json", "open_clip_model.safetensors", "lift.safetensors", "meta.json"
-CHECKPOINTS = (".pt", ".pth", ".bin", ".safetensors")
+Tokenizer = Callable[[list[str]], Tensor]
 
 
 @dataclass(frozen=True)
 class Towers:
-    """An open_clip model with separate towers, and what is needed to build it again."""
+    """An open_clip model with separate towers, what is needed to build it again, and where it is from."""
 
-    model: open_clip.CustomTextCLIP
+    model: open_clip.CustomTextCLIP | open_clip.CoCa
     config: dict[str, Any]
-    tokenizer: Callable[[list[str]], Tensor]
+    tokenizer: Tokenizer
     lift: Tensor | None  # (E, D) text of the joint space into the pooled image space; None without a linear projection
+    origin: str  # as params.yaml names it
+    checkpoints: dict[str, str]  # sha256 of the files that the weights came in, by name
+    revision: str | None  # commit of the hub
 
 
-def fetch(model: str, pretrained: str) -> Towers:
-    """The model under open_clip's name, with weights by tag (downloaded) or from a checkpoint file.
-
-    Raises:
-        ValueError: no such model or tag, weights that do not fit, or weights trained with another activation.
-        FileNotFoundError: there is no such checkpoint.
-    """
-    if model.endswith(".json"):
-        if not Path(model).is_file():
-            raise ValueError(f"model = {model!r}: no such file")
-        open_clip.add_model_config(model)
-        model = Path(model).stem
-    if model not in open_clip.list_models():
-        near = difflib.get_close_matches(model, open_clip.list_models(), n=3)
-        raise ValueError(f"model = {model!r} is not in open_clip.list_models() (near: {', '.join(near) or 'none'})")
-    tags = open_clip.list_pretrained_tags_by_model(model)
-    if pretrained not in tags and not Path(pretrained).is_file():
-        reason = "no such file" if pretrained.endswith(CHECKPOINTS) else f"neither a file nor one of the tags {tags}"
-        raise ValueError(f"pretrained = {pretrained!r} of model {model}: {reason}")
-    with warnings.catch_warnings():
-        # open_clip warns of it and runs the wrong activation (open_clip#771)
-        warnings.filterwarnings("error", message="QuickGELU mismatch")
-        try:
-            clip = open_clip.create_model(model, pretrained, force_custom_text=True)
-        except (UnpicklingError, SafetensorError, EOFError) as error:
-            raise ValueError(f"{pretrained}: truncated, or not a checkpoint ({type(error).__name__})") from None
-        except (RuntimeError, KeyError) as error:
-            if "zip archive" in str(error) or "legacy .tar" in str(error):
-                raise ValueError(f"{pretrained}: truncated, or not a checkpoint") from None
-            if "Failed to download" in str(error):
-                raise ValueError(
-                    f"pretrained = {pretrained!r} of model {model} cannot be downloaded; without a network, place its "
-                    "checkpoint here and name the file instead"
-                ) from None
-            raise ValueError(f"{pretrained}: does not fit model {model}: {_first_mismatch(error)}") from None
-        except UserWarning as warning:
-            raise ValueError(f"model = {model!r}: {warning} Use {model}-quickgelu.") from None
-    projection = linear_projection(clip.visual)
-    lift = projection.weight.detach() if projection is not None else None
-    return Towers(clip.eval(), open_clip.get_model_config(model), open_clip.get_tokenizer(model), lift)
+def build(config: dict[str, Any]) -> open_clip.CustomTextCLIP | open_clip.CoCa:
+    """The model that a configuration describes, with random weights and separate towers."""
+    kind = open_clip.CoCa if "multimodal_cfg" in config else open_clip.CustomTextCLIP
+    return kind(**{key: value for key, value in config.items() if key != "custom_text"}).eval()
 
 
-def save(folder: Path, towers: Towers, origin: str) -> None:
-    """Fill `folder` from `towers`; `origin` says in meta.json where the weights came from."""
+def tokenizer(text: dict[str, Any]) -> Tokenizer:
+    """That of a text configuration, as open_clip chooses it."""
+    options = {"context_length": text.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH)}
+    options |= text.get("tokenizer_kwargs") or {}
+    if text.get("hf_tokenizer_name"):
+        return HFTokenizer(text["hf_tokenizer_name"], tokenizer_mode=text.get("tokenizer_mode"), **options)
+    return open_clip.SimpleTokenizer(**options)
+
+
+def save(folder: Path, towers: Towers) -> None:
+    """Fill `folder` from `towers`."""
     config = deepcopy(towers.config) | {"custom_text": True}
-    if "timm_model_name" in config["vision_cfg"]:
-        config["vision_cfg"]["timm_model_pretrained"] = False
-    if "hf_model_name" in config["text_cfg"]:
-        config["text_cfg"] |= {"hf_model_name": ".", "hf_tokenizer_name": ".", "hf_model_pretrained": False}
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    if vision.get("timm_model_name"):
+        vision["timm_model_pretrained"] = False
+    if text.get("hf_model_name"):
+        text |= {"hf_model_name": ".", "hf_model_pretrained": False}
         towers.model.text.config.save_pretrained(folder)
-    if isinstance(towers.tokenizer, HFTokenizer):
+    if text.get("hf_tokenizer_name"):
+        text["hf_tokenizer_name"] = "."
         towers.tokenizer.save_pretrained(str(folder))
-    write_json(folder / CONFIG, {"model_cfg": config, "preprocess_cfg": dict(towers.model.visual.preprocess_cfg)})
-    state = {name: tensor.contiguous() for name, tensor in towers.model.state_dict().items()}
-    save_file(state, folder / WEIGHTS)
+    preprocess = dict(towers.model.visual.preprocess_cfg)
+    write_json(folder / CONFIG, {"model_cfg": config, "preprocess_cfg": preprocess})
+    save_file({name: tensor.contiguous() for name, tensor in towers.model.state_dict().items()}, folder / WEIGHTS)
     if towers.lift is not None:
         save_file({"lift": towers.lift.contiguous()}, folder / LIFT)
-    meta = {"open_clip": open_clip.__version__, "origin": origin, "sha256": sha256(folder / WEIGHTS)}
-    write_json(folder / META, meta)
+    write_json(folder / META, _identity(towers, preprocess) | {"sha256": sha256(folder / WEIGHTS)})
+
+
+def _identity(towers: Towers, preprocess: dict[str, Any]) -> dict[str, Any]:
+    """What tells this backbone from another: where it is from, and how it sees pictures and scales logits."""
+    bias = towers.model.logit_bias
+    return {
+        "checkpoints": towers.checkpoints,
+        "logit_bias": None if bias is None else bias.item(),
+        "logit_scale": towers.model.logit_scale.exp().item(),
+        "open_clip": open_clip.__version__,
+        "origin": towers.origin,
+        "resolution": native(towers.model.visual),
+        "revision": towers.revision,
+    } | {key: preprocess[key] for key in ("mean", "std", "interpolation")}
 
 
 def load_image_tower(folder: Path, backbone: Backbone) -> ImageTower:
     """The image tower alone, at `backbone.resolution`; position embeddings are resized where it differs.
 
     Raises:
-        ValueError: the weights are truncated or do not fit the configuration.
+        ValueError: the tower cannot run at this resolution or has no such feature space; the weights are truncated or
+            do not fit the configuration.
     """
     config = read_json(folder / CONFIG)
-    model = config["model_cfg"]
-    vision = model["vision_cfg"] | {"image_size": backbone.resolution}
+    model, resolution = config["model_cfg"], backbone.resolution
+    vision = model["vision_cfg"] | {"image_size": resolution}  # timm's towers are built at their own
     visual = _build_vision_tower(model["embed_dim"], vision, model.get("quick_gelu", False))
+    require_allowed(visual, config["preprocess_cfg"]["size"], resolution)
     weights = _tensors(folder / WEIGHTS, "visual.")
-    resize_pos_embed(weights, SimpleNamespace(visual=visual))
+    resize_positions(weights, visual, resolution)
     _load(visual, {name.removeprefix("visual."): tensor for name, tensor in weights.items()}, folder / WEIGHTS)
-    if backbone.resolution != model["vision_cfg"]["image_size"] and hasattr(visual, "set_input_size"):
-        visual.set_input_size(backbone.resolution)
+    set_input_size(visual, resolution)
     return ImageTower(visual, backbone, config["preprocess_cfg"])
 
 
-def load_text_tower(folder: Path) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
+def load_text_tower(folder: Path) -> tuple[nn.Module, Tokenizer]:
     """An open_clip model whose `encode_text` works, and its tokenizer."""
     model = read_json(folder / CONFIG)["model_cfg"]
-    if "hf_model_name" in model["text_cfg"]:
-        model["text_cfg"]["hf_model_name"] = str(folder)
-    kept = {key: value for key, value in model.items() if key != "custom_text"}
-    clip = open_clip.CustomTextCLIP(**kept)
+    text = model["text_cfg"]
+    text |= {name: str(folder) for name in ("hf_model_name", "hf_tokenizer_name") if text.get(name)}
+    clip = build(model)
     _load(clip, _tensors(folder / WEIGHTS, ""), folder / WEIGHTS)
-    return clip.eval(), open_clip.get_tokenizer(f"local-dir:{folder}")
+    return clip, tokenizer(text)
 
 
 def load_lift(folder: Path) -> Tensor | None:
     """(E, D) map of text into the pooled image space; None where the projection is not linear."""
     path = folder / LIFT
     return torch.from_numpy(read_tensors(path)["lift"]) if path.exists() else None
+
+
+def first_mismatch(error: Exception) -> str:
+    """What torch says of weights that do not fit, its first line and how many more there are."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    details = lines[1:] or lines or [type(error).__name__]
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    return f"{details[0]}{more}"
 
 
 def _tensors(path: Path, prefix: str) -> dict[str, Tensor]:
@@ -152,11 +148,4 @@ def _load(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     try:
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise ValueError(f"{path}: does not fit its configuration: {_first_mismatch(error)}") from None
-
-
-def _first_mismatch(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    details = lines[1:] or lines
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return f"{details[0]}{more}"
+        raise ValueError(f"{path}: does not fit its configuration: {first_mismatch(error)}") from None

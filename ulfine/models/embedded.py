@@ -6,6 +6,7 @@ about CLIP.
 """
 
 import os
+from pathlib import Path
 
 import open_clip
 import timm
@@ -19,7 +20,9 @@ from open_clip.transform import PreprocessCfg
 from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
 from torch import Tensor
 
-from ulfine.models.backbone import Towers
+from ulfine.files import sha256
+from ulfine.models.backbone import Towers, build
+from ulfine.params.backbone import EMBEDDED
 
 CONTEXT = 32  # tokens; a prompt with a class name has fewer than 20, and padding costs time
 RIDGE = 1.0  # in units of the mean diagonal of the Gram matrix
@@ -42,7 +45,7 @@ def assemble() -> Towers:
             "context_length": CONTEXT,
         },
     }
-    model = open_clip.CustomTextCLIP(**{key: value for key, value in config.items() if key != "custom_text"}).eval()
+    model = build(config)
     half = (0.5, 0.5, 0.5)  # EfficientNet-Lite was trained with these, not with CLIP's mean and std
     set_model_preprocess_cfg(model, vars(PreprocessCfg(size=224, mean=half, std=half)))
     tokenizer = HFTokenizer(str(get_model_path()), context_length=CONTEXT)
@@ -53,7 +56,16 @@ def assemble() -> Towers:
         text, rows = (x.double() - x.double().mean(0) for x in (text, rows))
         model.visual.head.proj.weight.copy_(ridge(rows, text).T)
         lift = ridge(text, rows).float()
-    return Towers(model, config, tokenizer, lift.clone())
+    files = (Path(EfficientnetLite0ModelFile.get_model_file_path()), Path(get_model_path()) / "model.safetensors")
+    return Towers(
+        model,
+        config,
+        tokenizer,
+        lift.clone(),
+        origin=f"{EMBEDDED}/embedded",
+        checkpoints={path.name: sha256(path) for path in files},
+        revision=None,
+    )
 
 
 def ridge(inputs: Tensor, outputs: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ class ImageTower(nn.Module):
         super().__init__()
         self.projection = _detach_projection(visual)
         if backbone.feature_space == "pooled" and not isinstance(self.projection, nn.Linear):
-            raise ValueError("feature_space = 'pooled': this tower has no linear projection (allowed: joint)")
+            raise ValueError("feature_space = 'pooled': this tower has no linear projection; use feature_space: joint")
         self.visual = visual
         self.backbone = backbone
         self.interpolation = preprocess["interpolation"]
@@ -45,7 +45,10 @@ class ImageTower(nn.Module):
         self.projection.requires_grad_(self.backbone.feature_space == "joint")
 
     def prepare(self, images: Tensor) -> Tensor:
-        """(B, side, side, 3) uint8 to normalised (B, 3, resolution, resolution) float32."""
+        """(B, side, side, 3) uint8 to normalised (B, 3, resolution, resolution) float32.
+
+        open_clip's resize_mode (shortest, longest, squash) is about pictures that are not square; stored ones are.
+        """
         x = images.permute(0, 3, 1, 2).float() / 255
         size = self.backbone.resolution
         if x.shape[-1] != size:
@@ -82,10 +85,13 @@ def linear_projection(visual: nn.Module) -> nn.Linear | None:
 
 
 def _detach_projection(visual: nn.Module) -> nn.Module:
+    """Take what maps into the joint space off a tower; CoCa's gives up its tokens too, which only captions need."""
     projection = linear_projection(visual)
     if isinstance(visual, VisionTransformer):
         visual.proj = None
+        visual.output_tokens = False
+    elif projection is not None:
+        visual.head.proj = nn.Identity()
     elif isinstance(visual, TimmModel):
-        projection = projection or visual.head
-        visual.head = nn.Identity()
+        projection, visual.head = visual.head, nn.Identity()
     return projection if projection is not None else nn.Identity()

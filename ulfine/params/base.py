@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 T = TypeVar("T")
 
 # Names become folder names, and parts of dotted keys in DVC: neither a dot nor a slash.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Sha256 = Annotated[
+    str, Field(pattern="^[0-9a-f]{64}$", description="hash of the file, so that a change of its content is noticed")
+]
 
 
 class Section(BaseModel):

@@ -4,11 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from ulfine.params.base import Section
-
-Sha256 = Annotated[
-    str, Field(pattern="^[0-9a-f]{64}$", description="hash of the file, so that a change of its content is noticed")
-]
+from ulfine.params.base import Section, Sha256
 
 
 class ArraySource(Section):

@@ -1,0 +1,97 @@
+"""An open_clip model with its weights, made from what `ulfine/models/source.py` finds."""
+
+import warnings
+from pathlib import Path
+from pickle import UnpicklingError  # what torch raises for a file that it refuses; nothing is unpickled
+from typing import Any
+from zipfile import BadZipFile
+
+import open_clip
+import torch
+from open_clip.model import set_model_preprocess_cfg
+from safetensors import SafetensorError
+from torch import nn
+
+from ulfine.files import sha256
+from ulfine.models import hub
+from ulfine.models.backbone import Tokenizer, Towers, build, first_mismatch, tokenizer
+from ulfine.models.resolution import native
+from ulfine.models.source import source
+from ulfine.models.tower import linear_projection
+from ulfine.params.backbone import Backbone
+
+# without one of these, transformers makes a tokenizer that knows no word
+VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model")
+
+
+def fetch(spec: Backbone) -> Towers:
+    """The model that `spec` names, with its weights: downloaded, or of this machine.
+
+    Raises:
+        ValueError: it does not exist, cannot be had, was changed, or its weights do not fit; nothing is unpickled.
+    """
+    found = source(spec)
+    digest = sha256(found.checkpoint)
+    hub.require_whole(found.checkpoint, digest)
+    if spec.sha256 not in (None, digest):
+        raise ValueError(f"{found.checkpoint}: sha256 is {digest}, params.yaml expects {spec.sha256}")
+    reads = _tokenizer(found.config["text_cfg"])
+    model = _built(found.config, spec.model)
+    _load(model, found.checkpoint, spec.model)
+    set_model_preprocess_cfg(model, found.preprocess | {"size": native(model.visual)})
+    projection = linear_projection(model.visual)
+    return Towers(
+        model,
+        found.config,
+        reads,
+        lift=projection.weight.detach() if projection is not None else None,
+        origin=spec.origin,
+        checkpoints={found.checkpoint.name: digest},
+        revision=hub.revision(found.checkpoint),
+    )
+
+
+def _built(config: dict[str, Any], name: str) -> nn.Module:
+    try:
+        return build(config)
+    except Exception as error:  # open_clip, timm and transformers raise anything for a configuration that is wrong
+        raise ValueError(f"model = {name!r}: cannot be built: {type(error).__name__}: {error}") from None
+
+
+def _tokenizer(text: dict[str, Any]) -> Tokenizer:
+    where = text.get("hf_tokenizer_name")
+    if where and not any(path for pattern in VOCABULARIES for path in Path(where).glob(pattern)):
+        raise ValueError(f"{where}: no tokenizer in it (allowed: {', '.join(VOCABULARIES)}); {hub.AGAIN}")
+    try:
+        return tokenizer(text)
+    except Exception as error:  # as above, of transformers alone
+        raise ValueError(f"{where}: no tokenizer can be read from it: {type(error).__name__}: {error}") from None
+
+
+def _load(model: nn.Module, path: Path, name: str) -> None:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # torch's, of a TorchScript archive: the error says it too
+            open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
+    except Exception as error:  # of a file that is anything but a checkpoint of this model
+        reason = _unreadable(path, error)
+        raise ValueError(f"{path}: {reason or f'does not fit model {name}: {first_mismatch(error)}'}") from None
+
+
+def _unreadable(path: Path, error: Exception) -> str | None:
+    """Why a file is no checkpoint that may be read; None where it is one."""
+    advice = "save its state_dict as .safetensors, or use a tag"
+    if "TorchScript archive" in str(error):
+        return f"a TorchScript archive, which holds code; {advice}"
+    if isinstance(error, UnpicklingError) and (names := _foreign(path)):
+        return f"a pickle that would import {', '.join(names[:3])}; {advice}"
+    damaged = isinstance(error, UnpicklingError | SafetensorError | EOFError | BadZipFile)
+    if damaged or any(words in str(error) for words in ("zip archive", "legacy .tar", "allow_pickle")):
+        return "truncated, or not a checkpoint"
+    return None
+
+
+def _foreign(path: Path) -> list[str]:
+    try:
+        return torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # it is no pickle at all
+        return []

@@ -1,0 +1,172 @@
+"""Where an open_clip model comes from: which configuration, pre-processing and checkpoint `backbones.<name>` means.
+
+What is wrong with a name, a tag or an activation is said before anything is downloaded.
+"""
+
+import difflib
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import open_clip
+from open_clip.constants import HF_CONFIG_NAME, HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+from open_clip.factory import _find_checkpoint_in_dir
+from open_clip.pretrained import _get_safe_alternatives
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+
+from ulfine.files import read_json
+from ulfine.models import hub
+from ulfine.params.backbone import FOLDER, HUB, HUB_NAME, Backbone
+
+INTERPOLATIONS = ("bicubic", "bilinear")  # what torch resizes pictures by, as open_clip's transform does
+QUICKGELU = "-quickgelu"
+
+
+@dataclass(frozen=True)
+class Source:
+    """All that a backbone is made from, on this machine.
+
+    Names of Hugging Face in the configuration are folders here, and no tower has weights of its own.
+    """
+
+    config: dict[str, Any]  # open_clip's model_cfg
+    preprocess: dict[str, Any]  # open_clip's preprocess_cfg
+    checkpoint: Path
+
+
+def source(spec: Backbone) -> Source:
+    """Find what `spec` names, and download what is not here.
+
+    Raises:
+        ValueError: there is no such model, tag or file, or its configuration is not one of open_clip.
+    """
+    if spec.model.startswith(HUB):
+        return _from_hub(spec.model)
+    if spec.model.startswith(FOLDER):
+        return _from_folder(Path(spec.model.removeprefix(FOLDER)))
+    if spec.model.endswith(".json"):
+        config, preprocess = _read_config(_existing("model", spec.model))
+        return _source(config, preprocess, _existing("pretrained", spec.pretrained))
+    return _built_in(spec)
+
+
+def _built_in(spec: Backbone) -> Source:
+    model, pretrained = spec.model, spec.pretrained
+    if model not in open_clip.list_models():
+        near = difflib.get_close_matches(model, open_clip.list_models(), n=3)
+        raise ValueError(f"model = {model!r} is not in open_clip.list_models() (near: {', '.join(near) or 'none'})")
+    config = open_clip.get_model_config(model)
+    if spec.checkpoint:
+        return _source(config, _preprocess(_shared_by_tags(model), model), _existing("pretrained", pretrained))
+    require_tag(model, pretrained)
+    tag = open_clip.get_pretrained_cfg(model, pretrained)
+    preprocess = _preprocess(tag, f"{model}/{pretrained}")
+    repository, _, name = tag["hf_hub"].rpartition("/")
+    name = name or HF_WEIGHTS_NAME
+    return _source(config, preprocess, hub.file(repository, [*_get_safe_alternatives(name), name], None))
+
+
+def require_tag(model: str, tag: str) -> None:
+    """Refuse a tag that a model lacks, or whose weights were trained with another activation; name the right model.
+
+    open_clip warns of an activation, and runs the wrong one (mlfoundations/open_clip#771).
+    """
+    twin = f"{model.removesuffix(QUICKGELU)}{'' if model.endswith(QUICKGELU) else QUICKGELU}"
+    offered = bool(open_clip.get_pretrained_cfg(twin, tag))
+    if not open_clip.get_pretrained_cfg(model, tag):
+        tags = open_clip.list_pretrained_tags_by_model(model)
+        hint = f"use model: {twin}, which has it" if offered else f"neither a file nor one of the tags {tags}"
+        raise ValueError(f"pretrained = {tag!r} of model {model}: {hint}")
+    trained = open_clip.get_pretrained_cfg(model, tag).get("quick_gelu", False)
+    if trained == _quick_gelu(model):
+        return
+    if offered and _quick_gelu(twin) == trained:
+        one, other = ("QuickGELU", "GELU") if trained else ("GELU", "QuickGELU")
+        raise ValueError(
+            f"model = {model!r}: the weights of tag {tag!r} were trained with {one}, and this model runs {other}; use "
+            f"model: {twin}"
+        )
+    # roberta-ViT-B-32 has no twin: its configuration is believed, as open_clip does, over a tag that says nothing
+
+
+def _quick_gelu(model: str) -> bool:
+    return open_clip.get_model_config(model).get("quick_gelu", False)
+
+
+def _shared_by_tags(model: str) -> dict[str, Any]:
+    """Pre-processing of a checkpoint that does not tell its own: that of the model's tags, open_clip's if they differ.
+
+    open_clip gives CLIP's mean and std to any file, also to weights of SigLIP.
+    """
+    tags = [open_clip.get_pretrained_cfg(model, tag) for tag in open_clip.list_pretrained_tags_by_model(model)]
+    return {
+        key: tags[0][key]
+        for key in ("mean", "std", "interpolation")
+        if tags and all(tag[key] == tags[0][key] for tag in tags)
+    }
+
+
+def _from_hub(model: str) -> Source:
+    repository, revision = HUB_NAME.fullmatch(model).group("repository", "revision")
+    config, preprocess = _read_config(hub.file(repository, [HF_CONFIG_NAME], revision))
+    checkpoint = hub.file(repository, [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME], revision)
+    return _source(config, preprocess, checkpoint, {repository: revision})
+
+
+def _from_folder(folder: Path) -> Source:
+    config, preprocess = _read_config(_existing("model", str(folder / HF_CONFIG_NAME)))
+    checkpoint = _find_checkpoint_in_dir(folder)
+    if checkpoint is None:
+        raise ValueError(f"{folder}: holds no checkpoint (*.safetensors, *.bin or *.pth)")
+    text = config["text_cfg"]
+    tower = text.get("hf_model_name")
+    if tower and (folder / tower).is_dir():  # "." in what we keep ourselves
+        text["hf_model_name"] = str(folder / tower)
+    if text.get("hf_tokenizer_name"):
+        text["hf_tokenizer_name"] = str(folder)  # whatever it says: open_clip's rule
+    return _source(config, preprocess, Path(checkpoint))
+
+
+def _source(
+    config: dict[str, Any], preprocess: dict[str, Any], checkpoint: Path, revisions: dict[str, str | None] | None = None
+) -> Source:
+    """With what its text tower needs; `revisions` are those of repositories that are pinned."""
+    config = deepcopy(config)
+    text = config["text_cfg"]
+    for key in ("hf_model_name", "hf_tokenizer_name"):
+        name = text.get(key)
+        if name and not Path(name).is_dir():
+            text[key] = str(hub.text_files(name, (revisions or {}).get(name)))
+    if text.get("hf_model_name"):
+        text["hf_model_pretrained"] = False
+    if config["vision_cfg"].get("timm_model_name"):
+        config["vision_cfg"]["timm_model_pretrained"] = False
+    return Source(config, preprocess, checkpoint)
+
+
+def _existing(key: str, name: str) -> Path:
+    if not Path(name).is_file():
+        raise ValueError(f"{key} = {name!r}: no such file")
+    return Path(name)
+
+
+def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """model_cfg and preprocess_cfg of an open_clip_config.json, or a model_cfg alone, as open_clip's own files are."""
+    values = read_json(path)
+    config = values.get("model_cfg", values) if isinstance(values, dict) else {}
+    if not {"embed_dim", "vision_cfg", "text_cfg"} <= config.keys():
+        raise ValueError(f"{path}: not a configuration of open_clip (embed_dim, vision_cfg, text_cfg)")
+    if (config["text_cfg"].get("tokenizer_kwargs") or {}).get("trust_remote_code"):
+        raise ValueError(f"{path}: tokenizer_kwargs asks for trust_remote_code; code of others is not run")
+    return config, _preprocess(values.get("preprocess_cfg", {}), str(path))
+
+
+def _preprocess(given: dict[str, Any], where: str) -> dict[str, Any]:
+    found = merge_preprocess_dict(asdict(PreprocessCfg()), given)
+    if found["interpolation"] not in INTERPOLATIONS or found["mode"] != "RGB":
+        raise ValueError(
+            f"{where}: preprocess_cfg: mode {found['mode']}, interpolation {found['interpolation']} (allowed: RGB, "
+            f"{' or '.join(INTERPOLATIONS)})"
+        )
+    return found
