@@ -91,7 +91,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+        raise ValueError(f"{path}: not valid JSON ({error}); if a stage made it, delete it and run again") from None
 
 
 def sha256(path: Path) -> str:

@@ -84,9 +84,11 @@ def _unreadable(path: Path, error: Exception) -> str | None:
         return f"a TorchScript archive, which holds code; {advice}"
     if isinstance(error, UnpicklingError) and (names := _foreign(path)):
         return f"a pickle that would import {', '.join(names[:3])}; {advice}"
-    damaged = isinstance(error, UnpicklingError | SafetensorError | EOFError | BadZipFile)
+    damaged = isinstance(error, UnpicklingError | SafetensorError | EOFError | BadZipFile | OSError)
     if damaged or any(words in str(error) for words in ("zip archive", "legacy .tar", "allow_pickle")):
         return "truncated, or not a checkpoint"
+    if isinstance(error, StopIteration | AttributeError):  # open_clip looks at the first name in a dictionary
+        return "no weights by name in it, or not in the format of this model"
     return None
 
 

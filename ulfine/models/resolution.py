@@ -64,9 +64,13 @@ def require_runs(tower: ImageTower) -> None:
     """Pass a blank picture through; what `require_allowed` cannot foresee (a picture too small to pool) shows here."""
     side = tower.backbone.resolution
     try:
-        tower(torch.zeros(1, side, side, 3, dtype=torch.uint8))
+        features = tower(torch.zeros(1, side, side, 3, dtype=torch.uint8))
     except (RuntimeError, AssertionError, ValueError) as error:
         raise ValueError(f"resolution = {side}: this tower cannot take it ({' '.join(str(error).split())})") from None
+    if not features.isfinite().all():
+        raise ValueError(
+            "a blank picture has features that are not finite; its weights, or its precision, are to blame"
+        )
 
 
 def _is_fixed(trunk: nn.Module) -> bool:

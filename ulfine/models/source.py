@@ -155,7 +155,7 @@ def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """model_cfg and preprocess_cfg of an open_clip_config.json, or a model_cfg alone, as open_clip's own files are."""
     values = read_json(path)
     config = values.get("model_cfg", values) if isinstance(values, dict) else {}
-    if not {"embed_dim", "vision_cfg", "text_cfg"} <= config.keys():
+    if "embed_dim" not in config or not all(isinstance(config.get(key), dict) for key in ("vision_cfg", "text_cfg")):
         raise ValueError(f"{path}: not a configuration of open_clip (embed_dim, vision_cfg, text_cfg)")
     if (config["text_cfg"].get("tokenizer_kwargs") or {}).get("trust_remote_code"):
         raise ValueError(f"{path}: tokenizer_kwargs asks for trust_remote_code; code of others is not run")
