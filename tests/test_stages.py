@@ -1,6 +1,8 @@
 """Stages as users and engines run them: scripts, on files."""
 
 import json
+import math
+import re
 import shutil
 import signal
 import subprocess
@@ -394,3 +396,24 @@ def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(tiny, params):
 def test_an_unknown_argument_is_refused(tiny):
     done = stage(tiny, "split", dataset="shapes", setting="tail", sed=0)
     assert done.returncode == 2 and "the following arguments are required: --seed" in done.stderr
+
+
+def test_the_loss_of_the_guide_takes_one_function_and_one_line(prepared, tmp_path):
+    """What docs/extend.md shows is done to a copy of the project, and a training uses it."""
+    folder = shutil.copytree(prepared, tmp_path / "project")
+    guide = (ROOT / "docs/extend.md").read_text()
+    function = re.search(r"^    (def fairness.*?)\n\n(?! )", guide, re.DOTALL | re.MULTILINE)[1].replace("\n    ", "\n")
+    line = re.search(r"^    (Loss = .*)$", guide, re.MULTILINE)[1]
+    losses_file, train_file = folder / "ulfine/methods/losses.py", folder / "ulfine/params/train.py"
+    losses_file.write_text(f"{losses_file.read_text()}\n\n{function}\n")
+    train_file.write_text(re.sub(r"^Loss = .*$", line, train_file.read_text(), flags=re.MULTILINE))
+    given = "strong=torch.log(torch.tensor([[0.9, 0.1], [0.6, 0.4]]))"
+    code = "import torch; from types import SimpleNamespace as S; from ulfine.methods.losses import fairness; "
+    done = project.run(folder, "python", "-c", f"{code}print(fairness(S({given})).item())")
+    found = float(succeeded(done).stdout)
+    assert found == pytest.approx(-(math.log(0.75) + math.log(0.25)) / 2 - math.log(2))
+    options = project.PARAMS["train"] | {"losses": {"labeled": 1, "unlabeled": 1, "fairness": 0.1}}
+    project.write_params(folder, project.PARAMS | {"train": options})
+    succeeded(stage(folder, "train", **CELL, method="lp"))
+    history = (folder / "artifacts/runs/shapes/tail/tiny/lp/seed0/history.csv").read_text()
+    assert "loss_fairness" in history.splitlines()[0]

@@ -1,12 +1,9 @@
 import math
-import re
-import shutil
 from typing import get_args
 
 import pytest
 import torch
 
-from tests import project
 from ulfine.methods import losses
 from ulfine.methods.fixmatch import pseudo_labels
 from ulfine.methods.losses import Step, logit_adjusted, weighted
@@ -100,24 +97,3 @@ def test_losses_are_weighted_by_name(step):
     found = weighted(step(), {"labeled": 2, "entropy": 0.5})
     assert found["labeled"].item() == pytest.approx(2 * losses.labeled(step()).item())
     assert found["entropy"].item() == pytest.approx(0.5 * losses.entropy(step()).item())
-
-
-def test_the_loss_of_the_guide_takes_one_function_and_one_line(prepared, tmp_path):
-    """What docs/extend.md shows is done to a copy of the project, and a training uses it."""
-    folder = shutil.copytree(prepared, tmp_path / "project")
-    guide = (project.ROOT / "docs/extend.md").read_text()
-    function = re.search(r"^    (def fairness.*?)\n\n(?! )", guide, re.DOTALL | re.MULTILINE)[1].replace("\n    ", "\n")
-    line = re.search(r"^    (Loss = .*)$", guide, re.MULTILINE)[1]
-    losses_file, train_file = folder / "ulfine/methods/losses.py", folder / "ulfine/params/train.py"
-    losses_file.write_text(f"{losses_file.read_text()}\n\n{function}\n")
-    train_file.write_text(re.sub(r"^Loss = .*$", line, train_file.read_text(), flags=re.MULTILINE))
-    given = "strong=torch.log(torch.tensor([[0.9, 0.1], [0.6, 0.4]]))"
-    code = "import torch; from types import SimpleNamespace as S; from ulfine.methods.losses import fairness; "
-    done = project.run(folder, "python", "-c", f"{code}print(fairness(S({given})).item())")
-    found = float(project.succeeded(done).stdout)
-    assert found == pytest.approx(-(math.log(0.75) + math.log(0.25)) / 2 - math.log(2))
-    options = project.PARAMS["train"] | {"losses": {"labeled": 1, "unlabeled": 1, "fairness": 0.1}}
-    project.write_params(folder, project.PARAMS | {"train": options})
-    project.succeeded(project.stage(folder, "train", **project.CELL, method="lp"))
-    history = (folder / "artifacts/runs/shapes/tail/tiny/lp/seed0/history.csv").read_text()
-    assert "loss_fairness" in history.splitlines()[0]
