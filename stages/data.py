@@ -18,8 +18,10 @@ def main(dataset: str) -> None:
     source, resolution = at.params.source, at.params.resolution
     with new_folder(at.data) as folder:
         meta = write_store(folder, load(source, resolution), resolution, source.licence)
-    if meta["skipped"]:
-        print(f"data {dataset}: left out {len(meta['skipped'])} that cannot be read, listed in {at.data}/meta.json")
+    counts = {"that cannot be read": len(meta["skipped"]), "links": meta["links"], "other files": meta["others"]}
+    left_out = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    if left_out:
+        print(f"data {dataset}: left out {left_out} ({at.data}/meta.json)")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ulfine.data.sentences import read_names
 from ulfine.data.sources import class_counts
 from ulfine.data.splits import naming, require_enough, wanted_counts
 from ulfine.files import write_text
@@ -15,11 +16,14 @@ def checked(path: Path) -> Params:
 
     Raises:
         ValueError: one line with the key, the value and what is allowed.
-        OSError: params.yaml or a source of pictures is not there.
+        OSError: params.yaml, a source of pictures or a file of names is not there.
     """
     params = load(path)
     for dataset in params.grid.dataset:
         available = class_counts(params.datasets[dataset].source)
+        names = params.datasets[dataset].class_names
+        if names != "source":
+            read_names(names, available.classes if available else None)
         if available is None:  # the split stage looks at it again
             continue
         classes = len(available.by_class)

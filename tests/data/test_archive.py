@@ -84,7 +84,7 @@ def test_what_is_no_archive_is_refused_by_name(tmp_path, content):
         ({"test_labels": np.array([], int), "test_images": np.zeros((0, 8, 8), np.uint8)}, "test_labels: is empty"),
         ({"classes": np.array([1, 2])}, "classes: .* must be one-dimensional, of strings"),
         ({"classes": np.array("shoe")}, "classes: .* must be one-dimensional, of strings"),
-        ({"classes": np.array(["bag", "bag"])}, "classes: 'bag' is there twice"),
+        ({"classes": np.array(["bag", "bag"])}, "classes: the classes 'bag' and 'bag' are alike"),
         ({"classes": np.array(["shoe", "bag"], object)}, "classes: Object arrays cannot be loaded"),
     ],
 )

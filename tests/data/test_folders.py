@@ -10,7 +10,7 @@ from PIL import Image
 from tests.pictures import folder_source, grey, greys, write_classes
 from tests.project import write_pictures
 from ulfine.data.sources import class_counts, load
-from ulfine.data.store import Counts
+from ulfine.data.store import Counts, LeftOut
 
 
 def test_a_folder_is_read_class_by_class_in_the_order_of_names(tmp_path):
@@ -33,8 +33,11 @@ def test_a_folder_is_read_class_by_class_in_the_order_of_names(tmp_path):
         (lambda p: (p / "test/red_circle").rename(p / "test/red"), r"in one alone: \['red', 'red_circle'\]"),
         (lambda p: [x.unlink() for x in (p / "train/green_bar").iterdir()], "green_bar: no pictures$"),
         (lambda p: (p / "train/green_bar/00.png").write_bytes(b"no"), r"00\.png: not a readable picture"),
-        (lambda p: copy_class(p, "Red_circle"), "p/train: the classes 'Red_circle' and 'red_circle' differ by case or"),
-        (lambda p: copy_class(p, "red circle"), "'red circle' and 'red_circle' differ by case or underscore alone"),
+        (
+            lambda p: copy_class(p, "Red_circle"),
+            "p/train: the classes 'Red_circle' and 'red_circle' are alike but for case",
+        ),
+        (lambda p: copy_class(p, "red circle"), "'red circle' and 'red_circle' are alike but for case or underscores"),
         (lambda p: copy_class(p, "red\ncircle"), r"p/train: the class 'red\\ncircle' has characters that cannot be"),
         (lambda p: copy_class(p, "\udcff\x1b[2J"), r"p/train: the class '\\udcff\\x1b\[2J' has characters that"),
     ],
@@ -92,15 +95,18 @@ def test_pictures_of_a_class_may_lie_in_folders_of_their_own(tmp_path):
 
 
 def test_hidden_files_other_files_and_what_is_no_file_are_no_pictures(tmp_path):
-    write_classes(tmp_path / "p", {"ape": 2, "bee": 2, ".ipynb_checkpoints": 2})
-    for name in ("._0.png", ".DS_Store", "notes.txt", "a.eps", "b.psd"):
-        (tmp_path / "p/ape" / name).write_bytes(b"no picture")
-    (tmp_path / "p/notes.txt").write_bytes(b"no class")
-    os.mkfifo(tmp_path / "p/bee/pipe.png")
-    grey(tmp_path / "p/bee/2.png", 12)
-    (tmp_path / "p/bee/2.png").rename(tmp_path / "p/bee/2.PNG")
-    assert class_counts(folder_source(tmp_path / "p", test_share=0.5)) == Counts([1, 1], 0)
-    assert sorted(greys(load(folder_source(tmp_path / "p", test_share=0.5), 8).parts["train"]))[0] in (0, 1)
+    for part in ("train", "test"):
+        write_classes(tmp_path / "p" / part, {"ape": 2, "bee": 2, ".ipynb_checkpoints": 2})
+    train = tmp_path / "p/train"
+    for name in ("ape/._0.png", "ape/.DS_Store", "ape/notes.txt", "ape/a.eps", "bee/photo.heic", "loose.png"):
+        (train / name).write_bytes(b"no picture")
+    os.mkfifo(train / "bee/pipe.png")
+    grey(train / "bee/2.png", 12)
+    (train / "bee/2.png").rename(train / "bee/2.PNG")
+    assert class_counts(folder_source(tmp_path / "p")) == Counts([2, 3], 0)
+    loaded = load(folder_source(tmp_path / "p"), 8)
+    assert greys(loaded.parts["train"]) == [0, 1, 10, 11, 12]
+    assert loaded.left_out == LeftOut(others=5)  # all but the hidden ones, the pipe among them
 
 
 @pytest.mark.parametrize("where", ["apart", "p/unlabeled", "p/ape/unlabeled"])
@@ -116,14 +122,19 @@ def test_unlabeled_pictures_of_a_folder_follow_those_of_the_classes(tmp_path, wh
     assert greys(loaded.parts["train"])[4:] == [0, 1]
 
 
-def test_a_folder_named_unlabeled_beside_train_is_taken(tmp_path):
-    for part in ("train", "test"):
-        write_classes(tmp_path / "p" / part, {"ape": 2, "bee": 2})
+@pytest.mark.parametrize("parts", [("train", "test"), ("",)])
+def test_a_folder_named_unlabeled_beside_train_or_the_classes_is_taken(tmp_path, parts):
+    for part in parts:
+        write_classes(tmp_path / "p" / part, {"ape": 4, "bee": 4})
     write_classes(tmp_path / "p", {"unlabeled": 3})
     write_classes(tmp_path, {"other": 1})
-    assert class_counts(folder_source(tmp_path / "p")) == Counts([2, 2], 3)
-    assert greys(load(folder_source(tmp_path / "p"), 8).parts["train"])[4:] == [0, 1, 2]
-    assert class_counts(folder_source(tmp_path / "p", unlabeled=str(tmp_path / "other"))) == Counts([2, 2], 1)
+    share = {} if len(parts) == 2 else {"test_share": 0.25}
+    source = folder_source(tmp_path / "p", **share)
+    known = 4 if len(parts) == 2 else 3
+    assert class_counts(source) == Counts([known, known], 3)
+    assert greys(load(source, 8).parts["train"])[2 * known :] == [0, 1, 2]
+    with pytest.raises(ValueError, match=r"p/unlabeled: is a folder of unlabeled pictures, but .*other is named"):
+        load(folder_source(tmp_path / "p", unlabeled=str(tmp_path / "other"), **share), 8)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +166,7 @@ def test_links_inside_are_left_out_and_counted(linked):
     (linked / "train/ass").symlink_to("ape")
     (linked / "test/bee/gone.png").symlink_to("nowhere.png")
     loaded = load(folder_source(linked), 8)
-    assert loaded.links == 4 and loaded.classes == ["ape", "bee"]
+    assert loaded.left_out == LeftOut(links=4) and loaded.classes == ["ape", "bee"]
     assert greys(loaded.parts["train"]) == [0, 1, 10, 11] and greys(loaded.parts["test"]) == [0, 1, 10, 11]
 
 

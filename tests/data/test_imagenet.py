@@ -64,7 +64,7 @@ def test_groups_are_in_the_order_of_their_synsets(tmp_path):
     [
         ("", "needs at least two groups"),
         ("n00000001,1,g,a\nn00000002,2,g,a\n", "needs at least two groups"),
-        ("n00000001,1,g,a\nn00000002,2,h,a\n", "needs at least two groups, each with a name of its own"),
+        ("n00000001,1,g,a\nn00000002,2,h,A\n", "the classes 'a' and 'A' are alike but for case or underscores"),
         ("cat,1,g,a\n", "line 2: 'cat,1,g,a' is not like n01440764,449,group,name"),
         ("n00000001,one,g,a\n", "line 2: 'n00000001,one,g,a' is not like"),
         ("n00000001,1,g\n", "line 2: needs the columns synset, downsampled_label, group, name"),

@@ -7,7 +7,7 @@ import pytest
 
 from tests.pictures import folder_source, random_bytes, write_classes
 from ulfine.data.sources import load
-from ulfine.data.store import Broken, Loaded, Part, open_store, write_store
+from ulfine.data.store import Broken, LeftOut, Loaded, Part, open_store, write_store
 
 
 def test_the_store_keeps_pictures_without_a_label(tmp_path):
@@ -20,24 +20,24 @@ def test_the_store_keeps_pictures_without_a_label(tmp_path):
     assert store.meta["unlabeled"] == 2
 
 
-def stored(folder, labels: list[int], pictures: list, links: int = 0) -> dict:
+def stored(folder, labels: list[int], pictures: list, left_out: tuple[int, int] = (0, 0)) -> dict:
     """meta.json of a store whose test part is one picture of each of three classes."""
     test = Part(np.arange(3), iter(random_bytes(3, 4, 4, 3)))
     parts = {"train": Part(np.array(labels), iter(pictures)), "test": test}
-    return write_store(folder, Loaded(["ape", "bee", "cat"], "here", parts, links), 4, "none")
+    return write_store(folder, Loaded(["ape", "bee", "cat"], "here", parts, LeftOut(*left_out)), 4, "none")
 
 
 def test_broken_pictures_leave_neither_row_nor_label(tmp_path):
     """12 pictures, of which 3 go: the header says 9, one digit less, and the file is as np.save writes it."""
     pixels = random_bytes(12, 4, 4, 3)
     pictures = [Broken(f"{i}.png", f"why {i}") if i in (0, 5, 11) else pixels[i] for i in range(12)]
-    meta = stored(tmp_path, [0] * 4 + [1] * 3 + [2] * 3 + [-1] * 2, pictures, links=7)
+    meta = stored(tmp_path, [0] * 4 + [1] * 3 + [2] * 3 + [-1] * 2, pictures, left_out=(7, 2))
     kept = [1, 2, 3, 4, 6, 7, 8, 9, 10]
     np.save(tmp_path / "expected.npy", pixels[kept])
     assert (tmp_path / "train_images.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()
     store = open_store(tmp_path)
     assert store.labels["train"].tolist() == [0, 0, 0, 1, 1, 2, 2, 2, -1]
-    assert meta == store.meta and meta["links"] == 7 and meta["unlabeled"] == 1
+    assert meta == store.meta and (meta["links"], meta["others"]) == (7, 2) and meta["unlabeled"] == 1
     assert meta["skipped"] == {"0.png": "why 0", "5.png": "why 5", "11.png": "why 11"}
     assert meta["counts"]["train"] == [3, 2, 3]
 
@@ -47,7 +47,7 @@ def test_a_store_without_broken_pictures_has_the_bytes_that_numpy_writes(tmp_pat
     meta = stored(tmp_path, [0, 1, 2], list(pixels))
     np.save(tmp_path / "expected.npy", pixels)
     assert (tmp_path / "train_images.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()
-    assert meta["skipped"] == {} and meta["links"] == 0
+    assert meta["skipped"] == {} and meta["links"] == meta["others"] == 0
 
 
 @pytest.mark.parametrize(

@@ -100,11 +100,11 @@ FOLDERS = {
     ),
     "names that differ by case": (
         copied("Ape"),
-        "p/train: the classes 'Ape' and 'ape' differ by case or underscore alone",
+        "p/train: the classes 'Ape' and 'ape' are alike but for case or underscores",
     ),
     "names that differ by underscore": (
         lambda p: (copied("sea lion")(p), copied("sea_lion")(p)),
-        "p/train: the classes 'sea lion' and 'sea_lion' differ by case or underscore alone",
+        "p/train: the classes 'sea lion' and 'sea_lion' are alike but for case or underscores",
     ),
     "a name of two lines": (copied("a\nb"), "p/train: the class 'a\\nb' has characters that cannot be printed"),
     "a name that steers the terminal": (
@@ -112,7 +112,7 @@ FOLDERS = {
         "p/train: the class 'a\\x1b[2J' has characters that cannot",
     ),
     "a name of no encoding": (undecodable, "p/train: the class '\\udcff\\udcfe' has characters that cannot be printed"),
-    "no classes": (lambda p: ((p / "train").rename(p / "old"), (p / "train").mkdir()), "p/train: no pictures"),
+    "no classes": (lambda p: ((p / "train").rename(p / "old"), (p / "train").mkdir()), "p/train: holds no folders"),
 }
 
 
@@ -148,7 +148,7 @@ NPZ = {
         {"classes": np.array([["a", "b"]])},
         "classes: has the shape (1, 2) and the type <U1, must be one-d",
     ),
-    "a name twice": ({"classes": np.array(["bag", "bag"])}, "classes: 'bag' is there twice"),
+    "a name twice": ({"classes": np.array(["bag", "bag"])}, "classes: the classes 'bag' and 'bag' are alike"),
     "pictures of floats": (
         {"train_images": np.zeros((4, 8, 8))},
         "train_images: has the shape (4, 8, 8) and the type floa",
@@ -231,9 +231,114 @@ GROUPS = {
     "other columns": (b"a,b\n1,2\n", "line 2: needs the columns synset, downsampled_label, group, name"),
     "a label that is a word": (f"{ROWS}n00000001,x,g,a\n".encode(), "line 2: 'n00000001,x,g,a' is not like"),
     "a path for a synset": (f"{ROWS}../../etc,1,g,a\n".encode(), "line 2: '../../etc,1,g,a' is not like"),
+    "a label beyond memory": (f"{ROWS}n00000001,{10**20},g,a\nn00000002,2,h,b\n".encode(), "i/train: no such folder"),
     "not UTF-8": (ROWS.encode() + b"\xff\xfe", "not valid CSV ('utf-8' codec can't decode byte 0xff"),
     "an endless field": (ROWS.encode() + b'"' + b"x" * 200_000, "not valid CSV (field larger than field limit"),
 }
+
+
+NAMES = {
+    "a class missing": (b"red_circle: r\ngreen_bar: g\nblue_dot: b\n", "lacks grey cross (classes: blue dot,"),
+    "a class too many": (b"red_circle: r\ngreen_bar: g\nblue_dot: b\ngrey_cross: x\ncat: c\n", "has too much: cat"),
+    "one class twice": (b"red_circle: r\nred circle: s\n", "the classes 'red_circle' and 'red circle' are alike but"),
+    "two of one name": (
+        b"red_circle: r\ngreen_bar: r\nblue_dot: b\ngrey_cross: x\n",
+        "red circle and green bar are ca",
+    ),
+    "a number for a name": (
+        b"red_circle: 3\ngreen_bar: g\nblue_dot: b\ngrey_cross: x\n",
+        "red circle = 3: input should",
+    ),
+    "not YAML": (b"red_circle: [", "not valid YAML: "),
+    "not UTF-8": (b"\xff", "not UTF-8 text (invalid start byte at byte 0)"),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_a_wrong_file_of_names_is_refused_before_any_work(here, refused, case):
+    content, reason = NAMES[case]
+    (here / "n.yaml").write_bytes(content)
+    params = copy.deepcopy(project.PARAMS)
+    params["datasets"]["shapes"]["class_names"] = {"path": "n.yaml", "sha256": sha256(here / "n.yaml")}
+    project.write_params(here, params)
+    assert refused("check").startswith(f"n.yaml: {reason}")
+
+
+def test_a_changed_file_of_names_is_noticed_by_the_check(here, refused):
+    params = copy.deepcopy(project.PARAMS)
+    params["datasets"]["shapes"]["class_names"] = {"path": "params.yaml", "sha256": "0" * 64}
+    project.write_params(here, params)
+    assert refused("check").startswith("params.yaml: sha256 is ")
+
+
+BATCHES = [f"train_data_batch_{number}" for number in range(1, 11)] + ["val_data"]
+DATA = np.zeros((2, 3 * 8 * 8), np.uint8)
+
+
+def batch(**changes: object) -> dict:
+    return {"data": DATA, "labels": [1, 2]} | changes
+
+
+def written(**arrays: object) -> bytes:
+    """A batch as .npz; bytes stand for a member as they are."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in batch(**arrays).items():
+            member = io.BytesIO()
+            np.save(member, array)
+            archive.writestr(f"{name}.npy", array if isinstance(array, bytes) else member.getvalue())
+    return file.getvalue()
+
+
+DOWNSAMPLED = {
+    "a pickle of a command": (
+        "val_data",
+        b"cos\nsystem\n(S'touch hit'\ntR.",
+        "i/val_data: wants os.system, which is not adm",
+    ),
+    "no pickle": ("val_data", b"<html>", "i/val_data: not a readable pickle"),
+    "a pickle cut": ("val_data", pickle.dumps(batch())[:-20], "i/val_data: not a readable pickle"),
+    "a list": ("val_data", pickle.dumps([1]), "i/val_data: no dictionary with data and labels"),
+    "no labels": ("val_data", pickle.dumps({"data": DATA}), "i/val_data: labels are object of shape ()"),
+    "a label of nobody": (
+        "val_data",
+        pickle.dumps(batch(labels=[1, 3])),
+        "i/val_data: label 3 is none of the 2 labels",
+    ),
+    "a label beyond memory": ("val_data", pickle.dumps(batch(labels=[1, 2**60])), "i/val_data: label 11529215046068"),
+    "no .npz": ("val_data.npz", b"no", "i/val_data.npz: File is not a zip file"),
+    "labels beyond memory": (
+        "val_data.npz",
+        written(labels=header(SAYS % 10**14)),
+        "i/val_data.npz: Unable to allocate",
+    ),
+    "pictures beyond their labels": (
+        "val_data.npz",
+        written(data=np.zeros((3, 192), np.uint8)),
+        "i/val_data.npz: has 3 p",
+    ),
+    "pictures of no square": (
+        "val_data.npz",
+        written(data=DATA[:, :-1]),
+        "i/val_data.npz: data is uint8 of shape (2, 191)",
+    ),
+    "objects": ("val_data.npz", written(labels=OBJECTS), "i/val_data.npz: Object arrays cannot be loaded"),
+    "there twice": ("val_data.npz", written(), "i: val_data: i/val_data and i/val_data.npz; needed once"),
+}
+
+
+@pytest.mark.parametrize("case", DOWNSAMPLED)
+def test_a_batch_of_downsampled_imagenet_that_is_wrong_is_refused(here, refused, case):
+    name, content, reason = DOWNSAMPLED[case]
+    (here / "g.csv").write_text(f"{ROWS}n00000001,1,g,a\nn00000002,2,h,b\n")
+    (here / "i").mkdir()
+    for other in BATCHES:
+        if other != name.removesuffix(".npz") or case == "there twice":
+            (here / "i" / other).write_bytes(pickle.dumps(batch()))
+    (here / "i" / name).write_bytes(content)
+    groups = {"path": "g.csv", "sha256": sha256(here / "g.csv")}
+    use(here, kind="imagenet", path="i", form="downsampled", groups=groups)
+    assert refused("data", dataset="shapes").startswith(reason)
 
 
 @pytest.mark.parametrize("case", GROUPS)
@@ -243,4 +348,4 @@ def test_a_wrong_table_of_groups_is_refused(here, refused, case):
     (here / "i").mkdir()
     groups = {"path": "g.csv", "sha256": sha256(here / "g.csv")}
     use(here, kind="imagenet", path="i", form="folder", groups=groups)
-    assert refused("data", dataset="shapes").startswith(f"g.csv: {reason}")
+    assert refused("data", dataset="shapes").removeprefix("g.csv: ").startswith(reason)

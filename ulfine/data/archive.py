@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ulfine.data.classes import shown
 from ulfine.data.pictures import square
 from ulfine.data.store import PARTS, Counts, Loaded, Part, counted
 from ulfine.files import sha256
@@ -69,11 +70,7 @@ def _classes(archive: np.lib.npyio.NpzFile, path: str) -> list[str]:
     found = _array(archive, "classes", path)
     if found.ndim != 1 or found.dtype.kind != "U":
         raise ValueError(f"{path}: classes: {_described(found)}, must be one-dimensional, of strings")
-    names = found.tolist()
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{path}: classes: {twice[0]!r} is there twice")
-    return names
+    return shown(found.tolist(), f"{path}: classes")
 
 
 def _labels(archive: np.lib.npyio.NpzFile, part: str, classes: int, path: str) -> np.ndarray:

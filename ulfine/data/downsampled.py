@@ -5,7 +5,9 @@ lies in the folder, or in a .zip there, as it is published. Nothing is unpacked.
 is held in memory whole, 1.6 GB at 64 pixels.
 """
 
+import lzma
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,7 +20,11 @@ import numpy as np
 from ulfine.data.unpickle import unpickled
 
 NAMES = {"train": [f"train_data_batch_{number}" for number in range(1, 11)], "test": ["val_data"]}
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError)
+# What reading raises, also of an archive that is encrypted, or whose header claims more than there is memory for.
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, KeyError, ValueError),
+    *(NotImplementedError, RuntimeError, MemoryError),
+)
 CHUNK = 4096  # rows read at once
 
 

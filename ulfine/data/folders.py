@@ -1,15 +1,16 @@
 """Pictures sorted into folders: which there are, and reading them."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from ulfine.data.classes import shown
 from ulfine.data.pictures import SUFFIXES, read_all
-from ulfine.data.store import PARTS, Counts, Loaded, Part
+from ulfine.data.store import PARTS, Counts, LeftOut, Loaded, Part
 from ulfine.errors import printable
 from ulfine.params.dataset import FolderSource, ImageNetSource, TorchvisionSource
 
@@ -25,14 +26,15 @@ class Scan:
     """A look through the folder of a source, on which all paths are below it.
 
     Hidden files and folders are ignored. A symbolic link that points inside is left out, as it would put one picture
-    into two classes, and one that points outside is refused; the source's folder may be a link itself.
+    into two classes, and one that points outside is refused; the source's folder may be a link itself. Links, and files
+    that are no pictures by their names, are counted.
     """
 
     def __init__(self, root: str | Path, apart: str | None = None) -> None:
         """root: the source's folder. apart: one to pass over, by its real path."""
         self.root = Path(root)
         self.apart = apart
-        self.links = 0  # left out so far
+        self.links = self.others = 0  # left out so far
         self._inside = os.path.realpath(root)
 
     def classes(self, folder: Path, holds: str) -> dict[str, Files]:
@@ -45,11 +47,16 @@ class Scan:
         if not folder.is_dir():
             raise ValueError(f"{folder}: no such folder; a folder source holds {holds}")
         self._require_own(folder)
-        names = sorted(entry.name for entry in self._entries(str(folder)) if self._is_folder(entry))
+        names = []
+        for entry in self._entries(str(folder)):
+            if self._is_folder(entry):
+                names.append(entry.name)
+            elif os.path.realpath(entry.path) != self.apart:
+                self.others += 1
         if not names:
-            raise ValueError(f"{folder}: no pictures")
-        _require_distinct(folder, names)
-        return {name: self.pictures(folder / name) for name in names}
+            raise ValueError(f"{folder}: holds no folders, of which each class needs one ({holds})")
+        shown(names, folder)
+        return {name: self.pictures(folder / name) for name in sorted(names)}
 
     def pictures(self, folder: Path) -> Files:
         """The pictures below `folder`, also in folders of their own.
@@ -58,7 +65,7 @@ class Scan:
             ValueError: there are none.
         """
         self._require_own(folder)
-        names, links, pending = [], self.links, [""]
+        names, pending, links, others = [], [""], self.links, self.others
         while pending:
             below = pending.pop()
             for entry in self._entries(f"{folder}/{below}"):
@@ -66,11 +73,12 @@ class Scan:
                     pending.append(f"{below}{entry.name}/")
                 elif entry.name.lower().endswith(SUFFIXES) and entry.is_file(follow_symlinks=False):
                     names.append(below + entry.name)
+                elif os.path.realpath(entry.path) != self.apart:
+                    self.others += 1
         if not names:
-            left_out = self.links - links
-            raise ValueError(
-                f"{folder}: no pictures" + (f", but {left_out} links, which are left out" * bool(left_out))
-            )
+            left_out = {"links": self.links - links, "other files": self.others - others}
+            said = " and ".join(f"{number} {what}" for what, number in left_out.items() if number)
+            raise ValueError(f"{folder}: no pictures" + (f", but {said}, which are left out" if said else ""))
         return Files(str(folder), sorted(names))
 
     def _entries(self, folder: str) -> Iterator[os.DirEntry]:
@@ -104,24 +112,13 @@ def _within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
-def _require_distinct(folder: Path, names: list[str]) -> None:
-    """Names that a reader of a table, or a file system, takes for one."""
-    seen: dict[str, str] = {}
-    for name in names:
-        if not name.isprintable():
-            raise ValueError(f"{folder}: the class {name!a} has characters that cannot be printed")
-        other = seen.setdefault(name.replace("_", " ").casefold(), name)
-        if other != name:
-            raise ValueError(f"{folder}: the classes {other!r} and {name!r} differ by case or underscore alone")
-
-
 @dataclass(frozen=True)
 class Listing:
     """The picture files of a folder source."""
 
     parts: dict[str, dict[str, Files]]  # part -> class -> its files
     unlabeled: list[Files]  # one, or none
-    links: int
+    left_out: LeftOut
 
 
 def listed(source: FolderSource) -> Listing:
@@ -130,15 +127,17 @@ def listed(source: FolderSource) -> Listing:
     Raises:
         ValueError: its folders are not what they should be.
     """
-    apart = None if source.unlabeled is None else os.path.realpath(source.unlabeled)
-    scan = Scan(source.path, apart)
+    beside = Path(source.path, "unlabeled")
+    if source.unlabeled is not None and beside.is_dir() and not beside.samefile(source.unlabeled):
+        raise ValueError(f"{beside}: is a folder of unlabeled pictures, but {source.unlabeled} is named for them")
+    scan = Scan(source.path, apart=os.path.realpath(source.unlabeled or beside))
     parts = _both(scan) if source.test_share is None else _held_out(scan, source.test_share)
-    if source.unlabeled is not None:
-        elsewhere = Scan(source.unlabeled)
-        return Listing(parts, [_unlabeled(source, elsewhere)], scan.links + elsewhere.links)
-    beside = scan.root / "unlabeled"
-    unlabeled = [scan.pictures(beside)] if source.test_share is None and beside.is_dir() else []
-    return Listing(parts, unlabeled, scan.links)
+    if source.unlabeled is None:
+        unlabeled = [scan.pictures(beside)] if beside.is_dir() else []
+        return Listing(parts, unlabeled, LeftOut(scan.links, scan.others))
+    elsewhere = Scan(source.unlabeled)
+    unlabeled = [_unlabeled(source, elsewhere)]
+    return Listing(parts, unlabeled, LeftOut(scan.links + elsewhere.links, scan.others + elsewhere.others))
 
 
 def _both(scan: Scan) -> dict[str, dict[str, Files]]:
@@ -183,7 +182,7 @@ def class_counts(source: FolderSource) -> Counts:
     found = listed(source)
     train = found.parts["train"]
     unknown = sum(len(files.names) for files in found.unlabeled)
-    return Counts([len(files.names) for files in train.values()], unknown, _shown(train))
+    return Counts([len(files.names) for files in train.values()], unknown, shown(train, source.path))
 
 
 def load(source: FolderSource, resolution: int) -> Loaded:
@@ -195,7 +194,7 @@ def load(source: FolderSource, resolution: int) -> Loaded:
         "train": part_of(train + found.unlabeled, labels + [-1] * len(found.unlabeled), source, resolution),
         "test": part_of(test, labels, source, resolution),
     }
-    return Loaded(_shown(found.parts["train"]), Path(source.path).name, parts, found.links)
+    return Loaded(shown(found.parts["train"], source.path), Path(source.path).name, parts, found.left_out)
 
 
 def part_of(
@@ -210,7 +209,3 @@ def part_of(
         np.repeat(np.asarray(labels, np.int64), [len(files.names) for files in groups]),
         read_all(paths, source, resolution),
     )
-
-
-def _shown(names: Iterable[str]) -> list[str]:
-    return [name.replace("_", " ") for name in names]

@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image
 
 from ulfine.data import downsampled
+from ulfine.data.classes import shown
 from ulfine.data.downsampled import Batch, find_batches
 from ulfine.data.folders import Files, Scan, part_of
 from ulfine.data.pictures import square
-from ulfine.data.store import PARTS, Counts, Loaded, Part
+from ulfine.data.store import PARTS, Counts, LeftOut, Loaded, Part
 from ulfine.files import read_csv, sha256
 from ulfine.params.dataset import CheckedFile, ImageNetSource
 
@@ -52,11 +53,11 @@ def read_groups(file: CheckedFile) -> Groups:
         if synset in of_synset or int(label) in of_label or names.setdefault(group, name) != name:
             raise ValueError(f"{path}: line {line}: {synset}, {label}, or the group of another name, is there already")
         of_synset[synset] = of_label[int(label)] = group
-    if len(set(names.values())) < max(len(names), 2):
-        raise ValueError(f"{path}: needs at least two groups, each with a name of its own")
+    if len(names) < 2:
+        raise ValueError(f"{path}: needs at least two groups")
     number = {group: k for k, group in enumerate(sorted(names))}
     return Groups(
-        [names[group] for group in number],
+        shown([names[group] for group in number], path),
         {synset: number[group] for synset, group in of_synset.items()},
         {label: number[group] for label, group in of_label.items()},
     )
@@ -68,12 +69,11 @@ def grouped(labels: np.ndarray, groups: Groups) -> np.ndarray:
     Raises:
         ValueError: a label that no class has.
     """
-    table = np.full(max(groups.by_label) + 1, -1)
-    table[list(groups.by_label)] = list(groups.by_label.values())
-    known = np.isin(labels, list(groups.by_label))
-    if not known.all():
-        raise ValueError(f"label {labels[~known][0]} is none of the {len(groups.by_label)} labels of the groups")
-    return table[labels]
+    known = np.array(sorted(groups.by_label))
+    place = np.searchsorted(known, labels).clip(max=len(known) - 1)
+    if (known[place] != labels).any():
+        raise ValueError(f"label {labels[known[place] != labels][0]} is none of the {len(known)} labels of the groups")
+    return np.array([groups.by_label[label] for label in known.tolist()])[place]
 
 
 def load(source: ImageNetSource, resolution: int) -> Loaded:
@@ -93,7 +93,7 @@ def load(source: ImageNetSource, resolution: int) -> Loaded:
         found = _synsets(scan, part, groups)
         labels = [groups.by_synset[synset] for synset in found]
         parts[part] = part_of(list(found.values()), labels, source, resolution)
-    return Loaded(groups.names, "ImageNet", parts, scan.links)
+    return Loaded(groups.names, "ImageNet", parts, LeftOut(scan.links, scan.others))
 
 
 def class_counts(source: ImageNetSource) -> Counts | None:

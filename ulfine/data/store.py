@@ -44,6 +44,13 @@ class Part:
     pictures: Iterator[np.ndarray | Broken]  # N times (side, side, 3) uint8, in the order of the labels
 
 
+class LeftOut(NamedTuple):
+    """What lies among the pictures of a source and is not read."""
+
+    links: int = 0  # symbolic links
+    others: int = 0  # files that are no pictures by their names, or of no class
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A source that has been opened."""
@@ -51,7 +58,7 @@ class Loaded:
     classes: list[str]
     origin: str
     parts: dict[str, Part]
-    links: int = 0  # symbolic links in its folders, which are left out
+    left_out: LeftOut = field(default_factory=LeftOut)
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,8 @@ def write_store(folder: Path, loaded: Loaded, resolution: int, licence: str) -> 
     """Fill `folder` with `{part}_images.npy`, `{part}_labels.npy` and `meta.json`; one picture in memory at a time.
 
     In meta.json, which is returned, `counts` are pictures of known class and `unlabeled` is the number of training
-    pictures without one; `skipped` has the reason for each picture that could not be read, by path, and `links` is the
-    number of symbolic links. Neither are in the arrays.
+    pictures without one; `skipped` has the reason for each picture that could not be read, by path, and `links` and
+    `others` count what else is not in the arrays.
 
     Raises:
         ValueError: a part has fewer or more pictures than labels, or none is left of a class.
@@ -92,7 +99,8 @@ def write_store(folder: Path, loaded: Loaded, resolution: int, licence: str) -> 
         "classes": loaded.classes,
         "counts": {part: found.by_class for part, found in counts.items()},
         "licence": licence,
-        "links": loaded.links,
+        "links": loaded.left_out.links,
+        "others": loaded.left_out.others,
         "resolution": resolution,
         "sha256": {path.name: sha256(path) for path in sorted(folder.glob("*.npy"))},
         "skipped": skipped,

@@ -28,8 +28,7 @@ class FolderSource(Section):
     """Pictures sorted into folders: `train/<class>/*` and `test/<class>/*`, or `<class>/*` with `test_share`.
 
     Pictures of a class may lie in folders of their own. Pictures of no class lie in `unlabeled/` beside train/ and
-    test/, or in the folder that `unlabeled` names. It may lie anywhere, also beside the classes: it is not taken for
-    one.
+    test/, or beside the classes, or in the folder that `unlabeled` names, which may lie anywhere.
     """
 
     kind: Literal["folder"] = Field(description="an ImageFolder")
@@ -43,7 +42,7 @@ class FolderSource(Section):
     )
     unlabeled: str | None = Field(
         default=None,
-        description="a folder of pictures without labels; they join train/ (absent: unlabeled/ beside train/, if any)",
+        description="a folder of pictures without labels; they join train/ (absent: unlabeled/ in `path`, if any)",
     )
     broken: Broken = "stop"
     licence: str = Field(description="licence of the pictures, copied into the store")
