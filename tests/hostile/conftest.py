@@ -1,5 +1,6 @@
 """A project to spoil. Stages run on it in this process: hundreds of cases in as many processes would take minutes."""
 
+import copy
 import runpy
 import shutil
 import sys
@@ -53,3 +54,10 @@ def content(folder: Path) -> dict[str, int]:
     """Files by size, but for what a stage resolves of its parameters before it starts."""
     files = (path for path in folder.rglob("*") if path.is_file() and ".snakemake" not in path.parts)
     return {str(path): path.stat().st_size for path in files}
+
+
+def use(here: Path, **source) -> None:
+    """Let params.yaml name another source."""
+    params = copy.deepcopy(project.PARAMS)
+    params["datasets"]["shapes"]["source"] = {"licence": "none"} | source
+    project.write_params(here, params)
