@@ -9,6 +9,14 @@ from PIL import Image
 from ulfine.data.store import Broken, Part
 from ulfine.params.dataset import FolderSource, TorchvisionSource
 
+ARRAYS = {  # of a NumPy archive: two shoes and two bags, and one of each for the test
+    "train_images": np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8),
+    "train_labels": np.array([0, 0, 1, 1], np.uint8),
+    "test_images": np.zeros((2, 8, 8), np.uint8),
+    "test_labels": np.array([0, 1], np.uint8),
+    "classes": np.array(["shoe", "bag"]),
+}
+
 
 def folder_source(path: Path, **more) -> FolderSource:
     return FolderSource(kind="folder", path=str(path), licence="none", **more)

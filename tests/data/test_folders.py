@@ -26,35 +26,6 @@ def test_a_folder_is_read_class_by_class_in_the_order_of_names(tmp_path):
     assert counts == Counts([3, 3, 3, 3], 0) and counts.classes == loaded.classes
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda p: (p / "test").rename(p / "exam"), "no such folder; a folder source holds train/<class>/ and test/"),
-        (lambda p: (p / "test/red_circle").rename(p / "test/red"), r"in one alone: \['red', 'red_circle'\]"),
-        (lambda p: [x.unlink() for x in (p / "train/green_bar").iterdir()], "green_bar: no pictures$"),
-        (lambda p: (p / "train/green_bar/00.png").write_bytes(b"no"), r"00\.png: not a readable picture"),
-        (
-            lambda p: copy_class(p, "Red_circle"),
-            "p/train: the classes 'Red_circle' and 'red_circle' are alike but for case",
-        ),
-        (lambda p: copy_class(p, "red circle"), "'red circle' and 'red_circle' are alike but for case or underscores"),
-        (lambda p: copy_class(p, "red\ncircle"), r"p/train: the class 'red\\ncircle' has characters that cannot be"),
-        (lambda p: copy_class(p, "\udcff\x1b[2J"), r"p/train: the class '\\udcff\\x1b\[2J' has characters that"),
-    ],
-)
-def test_a_spoilt_folder_is_refused_by_name(tmp_path, spoil, message):
-    write_pictures(tmp_path / "p", train=2, test=1)
-    spoil(tmp_path / "p")
-    with pytest.raises(ValueError, match=message):
-        list(load(folder_source(tmp_path / "p"), 16).parts["train"].pictures)
-
-
-def copy_class(folder: Path, name: str) -> None:
-    for part in ("train", "test"):
-        (folder / part / name).mkdir()
-        grey(folder / part / name / "0.png", 0)
-
-
 def test_a_share_of_each_class_is_the_test_set_where_there_is_none(tmp_path):
     """0.25 of 10, 2 and 6 pictures: 2.5 and 1.5 give 2 each, and 0.5 is one at least."""
     write_classes(tmp_path / "p", {"ape": 10, "bee": 2, "cat": 6})

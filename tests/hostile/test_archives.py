@@ -8,15 +8,9 @@ import numpy as np
 import pytest
 
 from tests.hostile.conftest import use
+from tests.pictures import ARRAYS
 from ulfine.files import sha256
 
-ARRAYS = {
-    "train_images": np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8),
-    "train_labels": np.array([0, 0, 1, 1], np.uint8),
-    "test_images": np.zeros((2, 8, 8), np.uint8),
-    "test_labels": np.array([0, 1], np.uint8),
-    "classes": np.array(["shoe", "bag"]),
-}
 OBJECTS = np.array([{"a": 1}, None], object)
 NPZ = {
     "labels missing": ({"train_labels": None}, "has no array train_labels (needed: classes, train_images,"),
@@ -31,6 +25,7 @@ NPZ = {
         {"classes": np.arange(2)},
         "classes: has the shape (2,) and the type int64, must be one-dimens",
     ),
+    "one name": ({"classes": np.array("shoe")}, "classes: has the shape () and the type <U4, must be one-dimensional"),
     "names in rows": (
         {"classes": np.array([["a", "b"]])},
         "classes: has the shape (1, 2) and the type <U1, must be one-d",
