@@ -2,10 +2,15 @@
 
 import io
 import re
+import socket
+import ssl
 import tarfile
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 
@@ -25,6 +30,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.behaviour = "ranges"
         self.asked: list[str | None] = []
+        self.go = threading.Event()  # what a slow one waits for
 
     def url(self, name: str = "a.bin") -> str:
         return f"http://127.0.0.1:{self.server_port}/{name}"
@@ -36,6 +42,9 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append(asked)
         if self.path == "/missing":
             self.send_error(404)
+            return
+        if isinstance(behaviour, int) and len(self.server.asked) < 3:
+            self.send_error(behaviour)
             return
         start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and behaviour != "no ranges" else 0
         if behaviour == "another range":
@@ -49,6 +58,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
         self.send_header("Content-Length", str(len(CONTENT) - start))
         self.end_headers()
+        if behaviour == "slow":
+            self.server.go.wait(10)
         cut = behaviour == "cuts" or (behaviour == "cuts twice" and len(self.server.asked) < 3)
         self.wfile.write(content[start : start + 100_000] if cut else content[start:])
 
@@ -83,8 +94,39 @@ def right(tmp_path) -> str:
 def test_a_file_is_fetched_once(server, target, right):
     for _ in range(2):
         fetch([server.url()], target, right)
-        assert target.read_bytes() == CONTENT and [path.name for path in target.parent.iterdir()] == ["a.bin"]
+        assert target.read_bytes() == CONTENT and names(target.parent) == ["a.bin", "a.bin.lock"]
     assert server.asked == [None]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def both(first, reached, then) -> None:
+    """Run `first` in two threads, the second once `reached` holds; `then` comes when it had time to do harm."""
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(first)]
+        end = time.monotonic() + 10
+        while not reached() and time.monotonic() < end:
+            time.sleep(0.005)
+        runs.append(pool.submit(first))
+        time.sleep(0.2)
+        then()
+        for run in runs:
+            run.result()
+
+
+def test_two_stages_that_want_one_file_fetch_it_once(server, target, right):
+    server.behaviour = "slow"
+    both(lambda: fetch([server.url()], target, right), lambda: server.asked, server.go.set)
+    assert target.read_bytes() == CONTENT and server.asked == [None]
+
+
+def test_a_file_that_is_there_needs_no_lock(target, right):
+    target.parent.mkdir()
+    target.write_bytes(CONTENT)
+    fetch([], target, right)
+    assert names(target.parent) == ["a.bin"]
 
 
 @pytest.mark.parametrize(
@@ -112,10 +154,46 @@ def test_a_dropped_connection_is_tried_again(server, target, right):
     assert target.read_bytes() == CONTENT and server.asked == [None, "bytes=100000-", "bytes=200000-"]
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_an_overloaded_server_is_tried_again(server, target, right, status):
+    server.behaviour = status
+    fetch([server.url()], target, right)
+    assert target.read_bytes() == CONTENT and server.asked == [None, None, None]
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), TimeoutError("timed out"), ssl.SSLEOFError()])
+def test_a_connection_that_breaks_while_it_is_made_is_tried_again(server, target, right, monkeypatch, error):
+    failures, connect = [error, error], download.urlopen
+
+    def urlopen(*request, **options):
+        if failures:
+            raise URLError(failures.pop())
+        return connect(*request, **options)
+
+    monkeypatch.setattr(download, "urlopen", urlopen)
+    fetch([server.url()], target, right)
+    assert target.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/a.bin", "http://nowhere.invalid/a.bin"])
+def test_a_machine_without_a_network_hears_at_once(target, right, monkeypatch, url):
+    def getaddrinfo(host, *more, **options):
+        if host == "nowhere.invalid":
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return resolve(host, *more, **options)
+
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: pytest.fail("tried again") if seconds else None)
+    with pytest.raises(ValueError, match=rf"^a\.bin cannot be downloaded \({url}: \[Errno"):
+        fetch([url], target, right)
+
+
 def test_a_connection_that_keeps_breaking_leaves_its_part(server, target, right, monkeypatch):
     monkeypatch.setattr(download, "TRIES", 2)
     server.behaviour = "cuts"
-    with pytest.raises(ValueError, match="broke 2 times, last with: 200000 of 300000 bytes came; run again to go on"):
+    with pytest.raises(ValueError, match="failed 2 times, last with: 200000 of 300000 bytes came; run again to go on"):
         fetch([server.url()], target, right)
     assert target.with_name("a.bin.part").read_bytes() == CONTENT[:200_000] and not target.exists()
 
@@ -126,7 +204,7 @@ def test_wrong_bytes_are_deleted_with_a_word(server, target, right, tmp_path):
     with pytest.raises(ValueError) as caught:
         fetch([server.url()], target, right)
     assert f"{server.url()}: what came has the md5 {md5(tmp_path / 'zeros')}, expected {right}" in str(caught.value)
-    assert list(target.parent.iterdir()) == []
+    assert names(target.parent) == ["a.bin.lock"]
 
 
 def test_mirrors_are_tried_in_turn(server, target, right):
@@ -173,7 +251,21 @@ def test_an_archive_is_unpacked_whole(tmp_path):
     write_tar(tmp_path / "a.tgz", special("set", tarfile.DIRTYPE), "set/x.bin", "./set/deep/y.bin")
     unpack(tmp_path / "a.tgz", tmp_path / "set")
     assert (tmp_path / "set/x.bin").read_text() == "set/x.bin" and (tmp_path / "set/deep/y.bin").is_file()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tgz", "set"]
+    assert names(tmp_path) == ["a.tgz", "set", "set.lock"]
+
+
+def test_two_stages_that_want_one_folder_unpack_it_once(tmp_path, monkeypatch):
+    write_tar(tmp_path / "a.tgz", "set/x.bin", "set/y.bin")
+    extract, extracted, go = tarfile.TarFile.extract, [], threading.Event()
+
+    def slow(tar, member, *args, **options):
+        extracted.append(member.name)
+        go.wait(10)
+        extract(tar, member, *args, **options)
+
+    monkeypatch.setattr(tarfile.TarFile, "extract", slow)
+    both(lambda: unpack(tmp_path / "a.tgz", tmp_path / "set"), lambda: extracted, go.set)
+    assert extracted == ["x.bin", "y.bin"] and names(tmp_path / "set") == ["x.bin", "y.bin"]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +285,7 @@ def test_a_member_that_is_no_file_in_the_folder_is_refused(tmp_path, member, mes
     write_tar(tmp_path / "a.tgz", "set/a", member)
     with pytest.raises(ValueError, match=rf"a\.tgz: {message}"):
         unpack(tmp_path / "a.tgz", tmp_path / "set")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.tgz"]
+    assert names(tmp_path) == ["a.tgz", "set.lock"]
 
 
 @pytest.mark.parametrize("length", [0, 10, -30])
@@ -202,4 +294,4 @@ def test_a_cut_archive_leaves_nothing(tmp_path, length):
     (tmp_path / "a.tgz").write_bytes((tmp_path / "a.tgz").read_bytes()[:length])
     with pytest.raises(ValueError, match=r"a\.tgz: cannot be unpacked \("):
         unpack(tmp_path / "a.tgz", tmp_path / "set")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.tgz"]
+    assert names(tmp_path) == ["a.tgz", "set.lock"]

@@ -1,16 +1,19 @@
 """One picture file at a time: what is read, what is refused."""
 
+import errno
 import io
 import struct
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from tests.pictures import random_bytes
-from ulfine.data.pictures import UnreadableError, read, square
+from tests.pictures import folder_source, random_bytes
+from ulfine.data.pictures import FORMATS, UnreadableError, read, read_all, square
+from ulfine.data.store import Broken
 
 RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8)
 
@@ -126,15 +129,46 @@ def test_one_frame_is_a_picture(tmp_path):
         assert (read(tmp_path / f"a.{suffix}", 8) > 250).all()
 
 
-def png(width: int, height: int) -> bytes:
-    """The header of a PNG and no pixels."""
+def png(width: int, height: int, depth: int = 8, colour: int = 2, transparent: bytes = b"", rows: bytes = b"") -> bytes:
+    """A PNG; without rows its header and no pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         crc = struct.pack(">I", zlib.crc32(kind + content))
         return struct.pack(">I", len(content)) + kind + content + crc
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    more = chunk(b"tRNS", transparent) if transparent else b""
+    return b"\x89PNG\r\n\x1a\n" + header + more + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour", "transparent", "row"),
+    [
+        (16, 2, (0x1234, 0x5678, 0x9ABC), bytes.fromhex("123456789abc 000000000000")),
+        (16, 2, (0, 0, 5), bytes.fromhex("000000000005 000000000500")),  # the other is it, seen in 8 bits
+        (16, 0, (0x1234,), bytes.fromhex("1234 0000")),
+        (4, 0, (15,), b"\xf0"),
+        (2, 0, (3,), b"\xc0"),
+    ],
+)
+def test_a_transparent_colour_that_pillow_takes_for_another_is_refused(tmp_path, depth, colour, transparent, row):
+    """Two pixels, of which the first is transparent."""
+    packed = struct.pack(f">{len(transparent)}H", *transparent)
+    (tmp_path / "a.png").write_bytes(png(2, 1, depth, colour, packed, b"\0" + row))
+    with pytest.raises(UnreadableError, match=r"a\.png: .* \(a transparent colour of other than 8 bits\)"):
+        read(tmp_path / "a.png", 1)
+    (tmp_path / "a.png").write_bytes(png(2, 1, depth, colour, b"", b"\0" + row))
+    assert read(tmp_path / "a.png", 1).shape == (1, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour", "transparent", "row"),
+    [(8, 2, (1, 2, 3), b"\1\2\3"), (8, 0, (7,), b"\7"), (1, 0, (1,), b"\x80"), (1, 0, (0,), b"\0")],
+)
+def test_a_transparent_colour_of_8_bits_is_white(tmp_path, depth, colour, transparent, row):
+    packed = struct.pack(f">{len(transparent)}H", *transparent)
+    (tmp_path / "a.png").write_bytes(png(1, 1, depth, colour, packed, b"\0" + row))
+    assert read(tmp_path / "a.png", 1).tolist() == [[[255, 255, 255]]]
 
 
 @pytest.mark.parametrize(("width", "height"), [(10000, 10000), (60000, 60000), (1, 2**31 - 1)])
@@ -181,11 +215,64 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path, content):
 
 
 def test_a_missing_file_is_named_once(tmp_path):
-    with pytest.raises(UnreadableError) as caught:
+    with pytest.raises(ValueError) as caught:
         read(tmp_path / "a\nb.png", 8)
-    assert str(caught.value) == f"{str(tmp_path / 'a') + chr(10) + 'b.png'!a}: not a readable picture " + (
+    assert str(caught.value) == f"{str(tmp_path / 'a') + chr(10) + 'b.png'!a}: cannot be read " + (
         "(No such file or directory)"
     )
+
+
+class Failing(io.FileIO):
+    """A disk of which no more than the first kilobyte can be read."""
+
+    error: Exception
+
+    def readinto(self, buffer) -> int:
+        if self.tell() >= 1000:
+            raise self.error
+        return super().readinto(memoryview(buffer)[:1000])
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+        (OSError(errno.ESTALE, "Stale file handle"), "Stale file handle"),
+        (MemoryError(), "not enough memory"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
+@pytest.mark.parametrize("broken", ["stop", "skip"])
+def test_a_machine_that_fails_stops_the_reading(tmp_path, monkeypatch, error, said, kind, broken):
+    (tmp_path / "0.png").write_bytes(b"no picture")
+    Image.fromarray(random_bytes(40, 40, 3)).save(tmp_path / "1.png", kind)
+    source = folder_source(tmp_path, broken=broken)
+    found = read_all([str(tmp_path / f"{number}.png") for number in (0, 1)], source, 8)
+    if broken == "skip":
+        assert next(found) == Broken("0.png", f"none of {', '.join(FORMATS)}")
+    else:
+        found = read_all([str(tmp_path / "1.png")], source, 8)
+    monkeypatch.setattr(Failing, "error", error, raising=False)
+    monkeypatch.setattr(Path, "open", lambda path, _: io.BufferedReader(Failing(path), 512))
+    with pytest.raises(ValueError) as caught:
+        next(found)
+    assert str(caught.value) == f"{tmp_path}/1.png: cannot be read ({said})"
+
+
+def test_a_machine_that_has_no_file_to_spare_stops_the_reading(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ValueError, match=r"a\.png: cannot be read \(Too many open files\)"):
+        next(read_all([str(tmp_path / "a.png")], folder_source(tmp_path, broken="skip"), 8))
+
+
+def test_a_file_that_points_where_no_file_goes_is_damaged(tmp_path):
+    """The first directory of a BigTIFF at 2 ** 62, for which the system has an error of its own."""
+    (tmp_path / "a.tif").write_bytes(struct.pack("<2sHHHQ", b"II", 43, 8, 0, 2**62))
+    with pytest.raises(UnreadableError, match=r"a\.tif: not a readable picture \("):
+        read(tmp_path / "a.tif", 8)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"])

@@ -166,6 +166,9 @@ def test_stl10_is_read_from_its_true_format(stl10, tmp_path, monkeypatch, packed
         ("train_X.bin", b"\0" * (3 * 27648 + 5), "train_X.bin: 5 bytes are left over after 3 pictures of 27648 bytes"),
         ("train_y.bin", b"\0\1\2", "train_y.bin: labels are 0 to 2, must be 1 to 10"),
         ("test_y.bin", b"\1", "test_y.bin: 2 pictures need as many labels"),
+        ("class_names.txt", b"a\nb\n", r"class_names\.txt: must be 10 names, one a line"),
+        ("class_names.txt", b"a\nb\nc\nd\ne\n \ng\nh\ni\nj\n", r"class_names\.txt: must be 10 names, one a line"),
+        ("class_names.txt", b"a\xff\n" * 10, r"class_names\.txt: not valid UTF-8 \("),
     ],
 )
 @pytest.mark.usefixtures("stl10")
@@ -273,8 +276,11 @@ def test_a_spoilt_file_of_fashion_mnist_is_named(tmp_path, monkeypatch, name, co
         load(published_source("FashionMNIST", tmp_path), 28)
 
 
-def write_food101(folder: Path) -> None:
+@pytest.fixture
+def food101(tmp_path, monkeypatch) -> Path:
     """The layout of Food-101: two classes of two training pictures and one test picture."""
+    folder = tmp_path / "food-101"
+    monkeypatch.setitem(published.COUNTS, "Food101", Counts([2, 2], 0))
     listed: dict[str, dict[str, list[str]]] = {"train": {}, "test": {}}
     for label, name in enumerate(("apple_pie", "bibimbap")):
         (folder / "images" / name).mkdir(parents=True)
@@ -284,10 +290,15 @@ def write_food101(folder: Path) -> None:
     (folder / "meta").mkdir()
     for part, files in listed.items():
         (folder / f"meta/{part}.json").write_text(json.dumps(files))
+    return folder
 
 
+def test_food101_has_as_many_pictures_as_published(tmp_path):
+    assert class_counts(published_source("Food101", tmp_path)) == Counts([750] * 101, 0)
+
+
+@pytest.mark.usefixtures("food101")
 def test_food101_is_read_from_its_true_layout_one_picture_at_a_time(tmp_path):
-    write_food101(tmp_path / "food-101")
     source = published_source("Food101", tmp_path)
     loaded = load(source, 16)
     assert loaded.classes == ["apple pie", "bibimbap"]
@@ -301,17 +312,20 @@ def test_food101_is_read_from_its_true_layout_one_picture_at_a_time(tmp_path):
         next(pictures)
     skipping = load(published_source("Food101", tmp_path, broken="skip"), 16)
     assert greys(skipping.parts["train"]) == [0, 10, 100, "food-101/images/bibimbap/1.jpg"]
-    assert class_counts(source) == Counts([750] * 101, 0)
 
 
-def test_food101_is_unpacked_from_its_archive(tmp_path, monkeypatch):
-    write_food101(tmp_path / "food-101")
+def test_food101_is_unpacked_from_its_archive(food101, tmp_path, monkeypatch):
     with tarfile.open(tmp_path / "food-101.tar.gz", "w:gz") as tar:
-        tar.add(tmp_path / "food-101", "food-101")
-    (tmp_path / "food-101").rename(tmp_path / "gone")
+        tar.add(food101, "food-101")
+    food101.rename(tmp_path / "gone")
     monkeypatch.setattr(torchvision.datasets.Food101, "_MD5", md5(tmp_path / "food-101.tar.gz"))
     loaded = load(published_source("Food101", tmp_path), 16)
     assert greys(loaded.parts["train"]) == [0, 10, 100, 110]
+
+
+def list_both(folder: Path, listed: dict[str, list[str]]) -> None:
+    for part in ("train", "test"):
+        (folder / f"meta/{part}.json").write_text(json.dumps(listed))
 
 
 @pytest.mark.parametrize(
@@ -325,11 +339,22 @@ def test_food101_is_unpacked_from_its_archive(tmp_path, monkeypatch):
         (lambda p: (p / "meta/test.json").write_text("[]"), r"test\.json: must give a list of pictures for each class"),
         (lambda p: (p / "meta/test.json").write_text("{}"), r"test\.json: has other classes than train\.json"),
         (lambda p: (p / "meta/test.json").write_text('{"a": ["a/../1"]}'), r"'a/\.\./1' is not a picture of 'a'"),
+        (lambda p: (p / "meta/test.json").write_text('{"a": ["b/1"]}'), r"test\.json: 'b/1' is not a picture of 'a'"),
+        (
+            lambda p: (p / "meta/test.json").write_text('{"a": []}'),
+            r"test\.json: must give a list of pictures for each",
+        ),
+        (lambda p: list_both(p, {}), r"meta/train\.json: has 0 classes, must be 2"),
+        (
+            lambda p: list_both(p, {"../../secret": ["../../secret/1"], "bibimbap": ["bibimbap/0"]}),
+            r"train\.json: '\.\./\.\./secret/1' is not a picture of '\.\./\.\./secret'",
+        ),
     ],
 )
-def test_a_spoilt_tree_of_food101_is_named(tmp_path, spoil, message):
-    write_food101(tmp_path / "food-101")
-    spoil(tmp_path / "food-101")
+def test_a_spoilt_tree_of_food101_is_named(food101, tmp_path, spoil, message):
+    (tmp_path / "secret").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "secret/1.jpg")
+    spoil(food101)
     with pytest.raises(ValueError, match=message):
         load(published_source("Food101", tmp_path), 16)
 

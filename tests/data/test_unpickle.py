@@ -9,7 +9,7 @@ import pickletools
 import numpy as np
 import pytest
 
-from ulfine.data.unpickle import unpickled
+from ulfine.data.unpickle import ADMITTED, unpickled
 
 
 def load(content: bytes) -> object:
@@ -132,6 +132,17 @@ def test_a_type_cannot_be_turned_into_one_with_fields_nor_an_array_into_objects(
     ):
         with pytest.raises(ValueError, match=message):
             load(pickle.dumps(Reduced(np.arange(1).__reduce__()[0], (np.ndarray, (0,), b"b"), state), 2))
+
+
+@pytest.mark.parametrize(
+    "named", [b"c_codecs\nencode\n", b"cnumpy\ndtype\n", b"cnumpy.core.multiarray\nscalar\n", b"]"]
+)
+def test_only_what_a_pickle_has_made_takes_attributes(named):
+    """BUILD with (None, {'__defaults__': ('latin1',)}), which would stay for all pickles to come."""
+    state = b"(N}X\x0c\0\0\0__defaults__(X\x06\0\0\0latin1tst"
+    with pytest.raises(ValueError, match=r"^a file: wants to set attributes of a (function|type|list), which is not"):
+        load(named + state + b"b.")
+    assert ADMITTED["_codecs", "encode"].__defaults__ is None
 
 
 def test_random_damage_raises_one_line_or_gives_a_value():

@@ -14,6 +14,9 @@ COPIES = {"include_labeled_in_unlabeled": False}
 UNKNOWN = {"shape": "unknown", "n1": 6, "gamma_labeled": 3, "validation": 2, "shuffle_ranks": False} | COPIES
 NATURAL = {"shape": "natural", "labeled_share": 0.1, "validation_share": 0.1} | COPIES
 
+PUBLISHED = {"kind": "torchvision", "path": "p", "broken": "skip", "licence": "none"}
+IMAGENET = PUBLISHED | {"kind": "imagenet", "groups": {"path": "g", "sha256": 64 * "0"}}
+
 
 def change(params: dict, key: str, value: object) -> None:
     *parents, last = key.split(".")
@@ -112,6 +115,18 @@ def change(params: dict, key: str, value: object) -> None:
         ("datasets.shapes.class_names", "file", "datasets.shapes.class_names = 'file': input should be 'source'"),
         ("datasets.shapes.class_names", {"path": "names.yaml"}, "datasets.shapes.class_names.sha256: field required"),
         ("datasets.shapes.source.broken", "drop", "datasets.shapes.source.broken = 'drop': input should be 'stop' or "),
+        (
+            "datasets.shapes.source",
+            PUBLISHED | {"name": "CIFAR10"},
+            "datasets.shapes.source: broken = 'skip' with name = 'CIFAR10': needs picture files (allowed: Food101)",
+        ),
+        ("datasets.shapes.source", PUBLISHED | {"name": "Food101"}, OK),
+        (
+            "datasets.shapes.source",
+            IMAGENET | {"form": "downsampled"},
+            "datasets.shapes.source: broken = 'skip' with form = 'downsampled': needs picture files (allowed: folder)",
+        ),
+        ("datasets.shapes.source", IMAGENET | {"form": "folder"}, OK),
         (f"{SETTING}.n1", 2, f"{SETTING}: n1 = 2 with gamma_labeled = 3 leaves the last class empty; n1 must be at le"),
         (f"{SETTING}.shape", "uniform", f"{SETTING}: gamma_unlabeled = 2: shape uniform needs gamma_unlabeled = 1"),
         (

@@ -3,10 +3,12 @@
 import hashlib
 import os
 import re
+import ssl
 import tarfile
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
 from urllib.error import HTTPError, URLError
@@ -15,14 +17,20 @@ from urllib.request import Request, urlopen
 from ulfine.files import new_folder
 from ulfine.progress import progress
 
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
+
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 60  # seconds without a byte
-TRIES = 5  # of one address whose connection breaks
+TRIES = 5  # of one address that fails for a while
 PAUSE = 2  # seconds before the next try
+PASSING = (ConnectionError, TimeoutError, ssl.SSLEOFError)  # but for a refused connection, which an offline machine has
 
 
 class _DroppedError(Exception):
-    """A connection that broke; what came is kept."""
+    """A connection that broke, or a server that is overloaded; what came is kept."""
 
 
 def md5(path: Path) -> str:
@@ -39,12 +47,31 @@ def fetch(urls: Sequence[str], target: Path, expected: str) -> None:
     Raises:
         ValueError: no address serves it, or the file that is there has another md5; nothing is under its name then.
     """
-    if target.exists():
-        found = md5(target)
-        if found != expected:
-            raise ValueError(f"{target}: md5 is {found}, expected {expected}; delete it and run again")
-        return
+    if not target.exists():
+        with _alone(target):
+            if not target.exists():  # another stage may have fetched it while this one waited
+                _download(urls, target, expected)
+                return
+    found = md5(target)
+    if found != expected:
+        raise ValueError(f"{target}: md5 is {found}, expected {expected}; delete it and run again")
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Wait until no other stage makes `target`, and keep others waiting; the kernel frees the lock of a killed one.
+
+    `{target}.lock` stays, as another may wait on it already.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_name(f"{target.name}.lock").open("w") as file:
+        if fcntl is not None:
+            with suppress(OSError):  # a file system of a cluster may know no locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _download(urls: Sequence[str], target: Path, expected: str) -> None:
     part = target.with_name(f"{target.name}.part")
     failures = []
     for url in urls:
@@ -67,7 +94,7 @@ def _fetch_from(url: str, part: Path, expected: str) -> str | None:
         try:
             _receive(url, part)
         except _DroppedError as error:
-            failure = f"the connection broke {TRIES} times, last with: {error}; run again to go on from there"
+            failure = f"failed {TRIES} times, last with: {error}; run again to go on from there"
         except HTTPError as error:
             return f"HTTP status {error.code}, {error.reason}"
         except URLError as error:
@@ -91,8 +118,12 @@ def _receive(url: str, part: Path) -> None:
         error.close()
         if error.code == 416 and have:  # nothing lies behind what is there
             return
+        if error.code == 429 or error.code >= 500:
+            raise _DroppedError(f"HTTP status {error.code}, {error.reason}") from None
         raise
-    except URLError:
+    except URLError as error:  # while connecting
+        if isinstance(error.reason, PASSING) and not isinstance(error.reason, ConnectionRefusedError):
+            raise _DroppedError(_said(error.reason)) from None
         raise
     except (OSError, HTTPException) as error:
         raise _DroppedError(_said(error)) from None
@@ -131,11 +162,17 @@ def _said(error: Exception) -> str:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar archive whose members all lie in one folder; it appears as `folder` when it is complete.
+    """Unpack a tar archive whose members all lie in one folder, unless that is there; `folder` appears when complete.
 
     Raises:
         ValueError: a member leaves the folder or is neither a file nor a folder, or the archive is damaged.
     """
+    with _alone(folder):
+        if not folder.is_dir():
+            _unpack(archive, folder)
+
+
+def _unpack(archive: Path, folder: Path) -> None:
     try:
         with tarfile.open(archive) as tar, new_folder(folder) as part:
             for member in tar:

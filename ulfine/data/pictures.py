@@ -1,5 +1,6 @@
 """One picture file to a square array of bytes, whatever the file turns out to hold."""
 
+import errno
 import os
 import warnings
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,8 @@ SUFFIXES = (
 )
 EIGHT_BITS = frozenset(("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LA", "PA", "RGBA", "RGBa"))
 SIXTEEN_BITS = frozenset(("I", "I;16", "I;16L", "I;16B", "I;16N"))
+# Layouts in PNG that Pillow turns into another depth, where it leaves the transparent colour as it is.
+RESCALED = ("L;2", "L;4", "I;16B", "RGB;16B")
 UPRIGHT = {  # by EXIF orientation; PIL.ImageOps.exif_transpose writes the EXIF anew, and fails where it is damaged
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -86,17 +89,32 @@ def read(path: str | Path, resolution: int) -> np.ndarray:
 
     Raises:
         UnreadableError: the file is damaged, of another format, or refused; the message has its path and the reason.
+        ValueError: the machine fails, which says nothing of the file: it may not be read, or memory is short.
     """
     try:
         with _opened(path) as picture:
-            return square(_upright(picture), resolution)
+            rescaled = any(tile[3] in RESCALED for tile in picture.tile)  # forgotten when it is decoded
+            upright = _upright(picture)
+            if rescaled and "transparency" in upright.info:  # it may stand behind the pixels
+                raise ValueError("a transparent colour of other than 8 bits")
+            return square(upright, resolution)
     except UnidentifiedImageError:
         reason = f"none of {', '.join(FORMATS)}"
-    except OSError as error:
-        reason = error.strerror or str(error)
     except Exception as error:  # on damaged files Pillow raises SyntaxError, struct.error, IndexError, zlib.error, …
+        failure = _machine_failure(error)
+        if failure:
+            raise ValueError(f"{printable(str(path))}: cannot be read ({failure})") from None
         reason = str(error) or type(error).__name__
     raise UnreadableError(printable(str(path)), printable(" ".join(reason.split())))
+
+
+def _machine_failure(error: Exception) -> str | None:
+    """What failed, if it was not the file. Errors of Pillow's own have no number."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # damaged TIFF points where no file goes
+        return error.strerror
+    return None
 
 
 @contextmanager
@@ -125,8 +143,10 @@ def _upright(picture: Image.Image) -> Image.Image:
     picture.load()  # TIFF turns itself here, PNG may have its EXIF behind the pixels
     try:
         turn = UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation))
-    except Exception:  # damaged notes beside sound pixels
-        return picture
+    except Exception as error:
+        if _machine_failure(error):
+            raise
+        return picture  # damaged notes beside sound pixels
     return picture if turn is None else picture.transpose(turn)
 
 
@@ -137,6 +157,7 @@ def read_all(
 
     Raises:
         UnreadableError: at the first of these, where `source.broken` is stop.
+        ValueError: the machine fails, whatever `source.broken` is.
     """
     for path in paths:
         try:

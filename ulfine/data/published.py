@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from ulfine.data.classes import shown
 from ulfine.data.download import fetch, md5, unpack
 from ulfine.data.pictures import read_all, square
 from ulfine.data.store import PARTS, Counts, Loaded, Part
@@ -67,7 +68,7 @@ def load(source: TorchvisionSource, resolution: int) -> Loaded:
             classes, parts = _squares(_fashion_mnist(kind, root), resolution)
         case _:
             classes, parts = _squares(_cifar(kind, root), resolution)
-    return Loaded([name.replace("_", " ") for name in classes], f"torchvision.datasets.{source.name}", parts)
+    return Loaded(shown(classes, source.path), f"torchvision.datasets.{source.name}", parts)
 
 
 def _squares(found: tuple[list[str], dict[str, Arrays]], resolution: int) -> tuple[list[str], dict[str, Part]]:
@@ -157,7 +158,7 @@ def _stl10(kind: Any, root: Path) -> tuple[list[str], dict[str, Arrays]]:
         fetch([kind.url], root / kind.filename, kind.tgz_md5)
         unpack(root / kind.filename, folder)
     _require_whole(folder, dict([*kind.train_list, *kind.test_list]))
-    classes = (folder / kind.class_names_file).read_text(encoding="utf-8").splitlines()
+    classes = _stl10_classes(folder / kind.class_names_file)
     parts = {}
     for part in PARTS:
         labels = np.fromfile(folder / f"{part}_y.bin", np.uint8)
@@ -167,6 +168,18 @@ def _stl10(kind: Any, root: Path) -> tuple[list[str], dict[str, Arrays]]:
     labels, pictures = parts["train"]
     labels = np.append(labels, np.full(_stl10_size(unlabeled), -1))
     return classes, parts | {"train": Arrays(labels, chain(pictures, _stl10_pictures(unlabeled)))}
+
+
+def _stl10_classes(path: Path) -> list[str]:
+    """The names, for which there is no published checksum."""
+    try:
+        names = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not valid UTF-8 ({error})") from None
+    size = len(COUNTS["STL10"].by_class)
+    if len(names) != size or not all(name.strip() for name in names):
+        raise ValueError(f"{path}: must be {size} names, one a line")
+    return names
 
 
 def _stl10_size(path: Path) -> int:
@@ -239,7 +252,9 @@ def _food101(kind: Any, source: TorchvisionSource, resolution: int) -> tuple[lis
         fetch([kind._URL], archive, kind._MD5)  # torchvision has no public names for these
         unpack(archive, folder)
     listed = {part: _food101_list(folder, part) for part in PARTS}
-    classes = sorted(listed["train"])
+    classes, size = sorted(listed["train"]), len(COUNTS[source.name].by_class)
+    if len(classes) != size:
+        raise ValueError(f"{folder / 'meta/train.json'}: has {len(classes)} classes, must be {size}")
     parts = {}
     for part, by_class in listed.items():
         if sorted(by_class) != classes:
@@ -259,10 +274,11 @@ def _food101_list(folder: Path, part: str) -> dict[str, list[str]]:
     """Class -> its pictures in images/, as class/number."""
     path = folder / "meta" / f"{part}.json"
     found = read_json(path)
-    if not isinstance(found, dict) or not all(isinstance(names, list) for names in found.values()):
+    if not isinstance(found, dict) or not all(isinstance(names, list) and names for names in found.values()):
         raise ValueError(f"{path}: must give a list of pictures for each class")
     for label, names in found.items():
         for name in names:
-            if not isinstance(name, str) or not re.fullmatch(rf"{re.escape(label)}/\w+", name):
+            inside = re.fullmatch(r"(\w+)/\w+", name) if isinstance(name, str) else None
+            if not inside or inside[1] != label:
                 raise ValueError(f"{path}: {name!r} is not a picture of {label!r}")
     return found

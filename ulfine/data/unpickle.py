@@ -32,11 +32,20 @@ class _RefusedError(Exception):
 
 
 class _Unpickler(pickle._Unpickler):
-    """The one in C fills as much memory as a pickle asks for; here one opcode does, which protocol 5 brought."""
+    """The one in C fills as much memory as a pickle asks for; here one opcode does, which protocol 5 brought.
 
-    dispatch = {  # noqa: RUF012 (as in its base)
+    Another sets attributes: only what a pickle has made itself takes them, not the functions that it may name.
+    """
+
+    def load_build(self) -> None:
+        made = self.stack[-2]
+        if not isinstance(made, _Type | _Array):
+            raise _RefusedError(f"wants to set attributes of a {type(made).__name__}, which is not admitted")
+        super().load_build()
+
+    dispatch = {
         opcode: load for opcode, load in pickle._Unpickler.dispatch.items() if opcode != pickle.BYTEARRAY8[0]
-    }
+    } | {pickle.BUILD[0]: load_build}
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ADMITTED:

@@ -59,6 +59,12 @@ class TorchvisionSource(Section):
     broken: Broken = "stop"
     licence: str = Field(description="licence of the pictures, copied into the store")
 
+    @model_validator(mode="after")
+    def _skips_files_alone(self) -> "TorchvisionSource":
+        if self.broken == "skip" and self.name != "Food101":
+            raise ValueError(f"broken = 'skip' with name = {self.name!r}: needs picture files (allowed: Food101)")
+        return self
+
 
 class CheckedFile(Section):
     """A file and its hash."""
@@ -78,6 +84,12 @@ class ImageNetSource(Section):
     groups: CheckedFile = Field(description="the group of each synset, CSV")
     broken: Broken = "stop"
     licence: str = Field(description="licence of the pictures, copied into the store")
+
+    @model_validator(mode="after")
+    def _skips_files_alone(self) -> "ImageNetSource":
+        if self.broken == "skip" and self.form != "folder":
+            raise ValueError(f"broken = 'skip' with form = {self.form!r}: needs picture files (allowed: folder)")
+        return self
 
 
 Source = Annotated[ArraySource | FolderSource | TorchvisionSource | ImageNetSource, Field(discriminator="kind")]
