@@ -1,5 +1,6 @@
 """Stages as users and engines run them: scripts, on files."""
 
+import copy
 import json
 import math
 import re
@@ -12,10 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from tests import project
 from tests.project import BASELINE, CELL, ROOT, stage, succeeded
 from ulfine.arrays import read_tensors
+from ulfine.files import sha256
+from ulfine.models.backbone import load_text_tower
 from ulfine.params.base import read_yaml
 
 RUN = "artifacts/runs/shapes/tail/tiny/{}/seed0"
@@ -252,17 +256,6 @@ def test_a_checkpoint_of_another_shape_is_refused(tiny):
     assert content(tiny / "artifacts/backbones/tiny") == kept  # the last good one is not lost
 
 
-def test_a_resolution_that_the_tower_cannot_take_is_refused_before_anything_is_kept(tiny, params):
-    params["backbones"]["tiny"]["resolution"] = 36
-    project.write_params(tiny, params)
-    kept = content(tiny / "artifacts/backbones")
-    line = one_line(stage(tiny, "backbone", backbone="tiny"))
-    assert line == (
-        "backbone tiny: backbones.tiny: resolution = 36: this tower allows its own 32 and multiples of 8 (32, 40, …)"
-    )
-    assert content(tiny / "artifacts/backbones") == kept
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -312,27 +305,6 @@ def test_a_source_of_one_class_is_refused(tiny):
             shutil.rmtree(tiny / "pictures" / part / name)
     line = one_line(stage(tiny, "check"))
     assert line == "check: params.yaml: datasets.shapes.source: has 1 class, at least 2 are needed"
-
-
-def test_a_broken_picture_ends_the_stage_or_is_left_out_and_listed(tiny, params):
-    """One of 22 training pictures goes; what stood there before stays when the stage fails."""
-    (tiny / "pictures/train/red_circle/03.png").write_bytes(b"cut")
-    before = content(tiny / "artifacts/data")
-    line = one_line(stage(tiny, "data", dataset="shapes"))
-    assert line.startswith("data shapes: pictures/train/red_circle/03.png: not a readable picture (none of JPEG, PNG")
-    assert content(tiny / "artifacts/data") == before
-    params["datasets"]["shapes"]["source"]["broken"] = "skip"
-    project.write_params(tiny, params)
-    done = succeeded(stage(tiny, "data", dataset="shapes"))
-    expected = "data shapes: left out 1 that cannot be read, listed in artifacts/data/shapes/meta.json"
-    assert done.stdout.splitlines()[0] == expected
-    meta = json.loads((tiny / "artifacts/data/shapes/meta.json").read_text())
-    assert meta["counts"]["train"] == [22, 22, 22, 21] and [*meta["skipped"]] == ["train/red_circle/03.png"]
-    assert np.load(tiny / "artifacts/data/shapes/train_images.npy").shape == (87, 16, 16, 3)
-    params["datasets"]["shapes"]["settings"]["tail"] |= {"m1": 13, "gamma_labeled": 1, "gamma_unlabeled": 1}
-    project.write_params(tiny, params)
-    line = one_line(stage(tiny, "split", dataset="shapes", setting="tail", seed=0))
-    assert "= 22 pictures of class 'red circle', which has 21" in line
 
 
 def test_parameters_that_change_during_a_stage_are_noticed(tiny):
@@ -417,3 +389,21 @@ def test_the_loss_of_the_guide_takes_one_function_and_one_line(prepared, tmp_pat
     succeeded(stage(folder, "train", **CELL, method="lp"))
     history = (folder / "artifacts/runs/shapes/tail/tiny/lp/seed0/history.csv").read_text()
     assert "loss_fairness" in history.splitlines()[0]
+
+
+def test_the_text_tower_reads_the_templates_and_the_file_of_names(tiny):
+    """A class with sentences of its own is their mean, the others are the mean of both templates."""
+    (tiny / "names.yaml").write_text(
+        "blue_dot: dot\ngreen_bar: [a bar, one green bar]\ngrey_cross: cross\nred_circle: o\n"
+    )
+    params = copy.deepcopy(project.PARAMS)
+    named = {"path": "names.yaml", "sha256": sha256(tiny / "names.yaml")}
+    params["datasets"]["shapes"] |= {"prompt": ["a {}", "my {}."], "class_names": named}
+    project.write_params(tiny, params)
+    succeeded(stage(tiny, "features", dataset="shapes", backbone="tiny"))
+    found = read_tensors(tiny / "artifacts/features/shapes/tiny/text.safetensors")["joint.prototypes"]
+    clip, tokenizer = load_text_tower(tiny / "artifacts/backbones/tiny")
+    said = ["a dot", "my dot.", "a bar", "bars", "a cross", "my cross.", "a o", "my o."]
+    with torch.inference_mode():
+        means = clip.encode_text(tokenizer(said), normalize=True).unflatten(0, (4, 2)).mean(1)
+    torch.testing.assert_close(torch.from_numpy(found), torch.nn.functional.normalize(means, dim=-1))
