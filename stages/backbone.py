@@ -9,9 +9,8 @@ from ulfine.stage import stage
 from ulfine.cell import cell
 from ulfine.files import new_folder
 from ulfine.models import embedded
-from ulfine.models.backbone import load_image_tower, save
+from ulfine.models.backbone import require_usable, save
 from ulfine.models.fetch import fetch
-from ulfine.models.resolution import require_runs
 from ulfine.training.device import prepare
 
 
@@ -23,7 +22,7 @@ def main(backbone: str) -> None:
     with new_folder(at.backbone) as folder:
         save(folder, embedded.assemble() if spec.pretrained == "embedded" else fetch(spec))
         try:
-            require_runs(load_image_tower(folder, spec))
+            require_usable(folder, spec)
         except ValueError as error:
             raise ValueError(f"backbones.{backbone}: {error}") from None
 

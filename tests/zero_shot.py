@@ -19,7 +19,7 @@ from ulfine.params.augmentation import Augmentation
 from ulfine.params.backbone import Backbone
 
 CLASSES = ["cat", "ankle boot", "thunderstorm", "tench"]
-TEMPLATES = ["a photo of a {}", "a drawing of the {}"]
+TEMPLATES = ["a photo of a {}.", "a drawing of the {}!"]
 
 
 def pictures(side: int) -> np.ndarray:

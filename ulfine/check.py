@@ -1,4 +1,4 @@
-"""The check of params.yaml before any work: its sections, the pairs that the grid asks for, the pictures they need."""
+"""The check of params.yaml before any work: its sections, the pairs that the grid asks for, the files they need."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ from ulfine.data.sentences import read_names
 from ulfine.data.sources import class_counts
 from ulfine.data.splits import naming, require_enough, wanted_counts
 from ulfine.files import write_text
+from ulfine.models.checkpoint import require_unchanged
 from ulfine.params.root import Params, load
 
 OK = Path("artifacts/params.ok")
@@ -14,11 +15,15 @@ OK = Path("artifacts/params.ok")
 def checked(path: Path) -> Params:
     """The parameters in `path`, with enough pictures in every class for every split of the grid.
 
+    Files that they name with a hash are proved, so that a changed one is noticed wherever it is used.
+
     Raises:
         ValueError: one line with the key, the value and what is allowed.
         OSError: params.yaml, a source of pictures or a file of names is not there.
     """
     params = load(path)
+    for backbone in params.grid.backbone:
+        require_unchanged(params.backbones[backbone])
     for dataset in params.grid.dataset:
         available = class_counts(params.datasets[dataset].source)
         names = params.datasets[dataset].class_names

@@ -137,10 +137,10 @@ VISION, TEXT = TINY_CLIP["vision_cfg"], TINY_CLIP["text_cfg"]
 CONFIGS = {
     "nothing": ("", "tiny.json: not valid JSON"),
     "a page": ("<html>", "tiny.json: not valid JSON"),
-    "a list": ("[]", "tiny.json: not a configuration of open_clip (embed_dim, vision_cfg, text_cfg)"),
-    "no text": (json.dumps({"embed_dim": 16, "vision_cfg": VISION}), "tiny.json: not a configuration of open_clip"),
+    "a list": ("[]", "tiny.json: not a configuration of open_clip (open_clip_config.json: a mapping with embed"),
+    "no text": (json.dumps({"embed_dim": 16, "vision_cfg": VISION}), "tiny.json: text_cfg: field required"),
     "a key of its own": (json.dumps(TINY_CLIP | {"size": "large"}), "model = 'tiny.json': cannot be built: TypeError:"),
-    "a tower that is a word": (json.dumps(TINY_CLIP | {"vision_cfg": "ViT"}), "tiny.json: not a configuration of open"),
+    "a tower that is a word": (json.dumps(TINY_CLIP | {"vision_cfg": "ViT"}), "tiny.json: vision_cfg = 'ViT': input s"),
     "layers in words": (json.dumps(TINY_CLIP | {"vision_cfg": VISION | {"layers": "many"}}), "model = 'tiny.json': ca"),
     "patches of nothing": (json.dumps(TINY_CLIP | {"vision_cfg": VISION | {"patch_size": 0}}), "model = 'tiny.json': "),
     "a width of nothing": (json.dumps(TINY_CLIP | {"vision_cfg": VISION | {"width": 0}}), "model = 'tiny.json': canno"),
@@ -148,7 +148,7 @@ CONFIGS = {
     "a model of timm that is none": (json.dumps(TINY_CLIP | {"vision_cfg": {"timm_model_name": "vit_huge_cat"}}), "mo"),
     "code of others": (
         json.dumps(TINY_CLIP | {"text_cfg": TEXT | {"tokenizer_kwargs": {"trust_remote_code": True}}}),
-        "tiny.json: tokenizer_kwargs asks for trust_remote_code; code of others is not run",
+        "tiny.json: text_cfg.tokenizer_kwargs: asks for trust_remote_code; code of others is not run",
     ),
     "a text tower of the hub": (
         json.dumps(TINY_CLIP | {"text_cfg": {"hf_model_name": "no/such-model", "hf_tokenizer_name": "no/such-model"}}),
@@ -223,3 +223,8 @@ def test_a_backbone_that_is_not_there_or_does_not_fit_is_refused(here, tiny, ref
     (here / "pictures.pt").mkdir()
     tiny(**changes)
     assert refused("backbone", backbone="tiny").startswith(reason)
+
+
+def test_a_changed_checkpoint_is_noticed_by_the_check(tiny, refused):
+    tiny(sha256="0" * 64)
+    assert refused("check").startswith("tiny.pt: sha256 is ")

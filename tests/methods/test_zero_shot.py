@@ -24,10 +24,20 @@ TINY_SIGLIP = {
     "custom_text": True,
     "init_logit_bias": -16.5,
     "vision_cfg": {"timm_model_name": "test_vit", "timm_pool": "map", "timm_proj": "none", "image_size": 160},
-    "text_cfg": TINY_CLIP["text_cfg"] | {"no_causal_mask": True, "proj_bias": True, "pool_type": "last"},
+    "text_cfg": TINY_CLIP["text_cfg"]
+    | {
+        "no_causal_mask": True,
+        "proj_bias": True,
+        "pool_type": "last",
+        "tokenizer_kwargs": {"clean": "canonicalize"},  # without punctuation
+    },
 }
 HALF = (0.5, 0.5, 0.5)
-MODELS = {"vit": (TINY_CLIP | {"custom_text": True}, {}), "siglip": (TINY_SIGLIP, {"mean": HALF, "std": HALF})}
+MODELS = {
+    "vit": (TINY_CLIP | {"custom_text": True}, {}),
+    "quickgelu": (TINY_CLIP | {"custom_text": True, "quick_gelu": True}, {}),
+    "siglip": (TINY_SIGLIP, {"mean": HALF, "std": HALF}),
+}
 
 
 def write_open_clips_layout(folder: Path, config: dict, preprocess: dict) -> None:

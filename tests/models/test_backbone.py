@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.project import TINY_CLIP, write_backbone
-from ulfine.models.backbone import load_image_tower, load_lift, load_text_tower, save
+from ulfine.models.backbone import build, load_image_tower, load_lift, load_text_tower, save
 from ulfine.models.fetch import fetch
 from ulfine.params.backbone import Backbone
 
@@ -105,6 +105,47 @@ def test_a_checkpoint_of_another_shape_is_refused_in_one_line(here, tmp_path):
         ValueError, match=r"tiny\.pt: does not fit model .*wider\.json: size mismatch for .*and \d+ more\)$"
     ):
         fetch(files(wider(tmp_path), here / "tiny.pt"))
+
+
+LARGER = TINY_CLIP | {"vision_cfg": TINY_CLIP["vision_cfg"] | {"image_size": 64}}
+LONGER = TINY_CLIP | {"text_cfg": TINY_CLIP["text_cfg"] | {"context_length": 24}}
+SIGMOID = TINY_CLIP | {"init_logit_bias": -10.0}
+
+
+@pytest.mark.parametrize(
+    ("trained", "named", "message"),
+    [
+        (LARGER, TINY_CLIP, "has positions of a picture of 64 pixels, model {} of 32; .* with image_size: 64"),
+        (LONGER, TINY_CLIP, "has positions of 24 tokens, model {} of 16; .* with context_length: 24"),
+        (TINY_CLIP, SIGMOID, "has no logit_bias, which model {} has; name a configuration without init_logit_bias"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["clip", "separate", "wrapped", "legacy", "safetensors"])
+def test_a_checkpoint_is_not_bent_to_fit(tmp_path, trained, named, message, kind):
+    model = (build if kind == "separate" else lambda config: open_clip.CLIP(**config))(trained)
+    path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pt")
+    state = model.state_dict()
+    if kind == "safetensors":
+        save_file(state, path)
+    elif kind == "wrapped":
+        torch.save({"epoch": 1, "state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=kind != "legacy")
+    (tmp_path / "named.json").write_text(json.dumps(named))
+    expected = message.format(tmp_path / "named.json")
+    with pytest.raises(ValueError, match=rf"w\.\w+: {expected}$"):
+        fetch(files(tmp_path / "named.json", path))
+    (tmp_path / "trained.json").write_text(json.dumps(trained))
+    found = fetch(files(tmp_path / "trained.json", path)).model
+    assert torch.equal(found.visual.positional_embedding, model.visual.positional_embedding)
+
+
+def test_the_bias_of_a_checkpoint_trained_with_a_sigmoid_is_kept(tmp_path):
+    torch.save(build(SIGMOID).state_dict(), tmp_path / "w.pt")
+    (tmp_path / "tiny.json").write_text(json.dumps(TINY_CLIP))
+    save(tmp_path, fetch(files(tmp_path / "tiny.json", tmp_path / "w.pt")))
+    assert load_text_tower(tmp_path)[0].logit_bias.item() == -10
+    assert json.loads((tmp_path / "meta.json").read_text())["logit_bias"] == -10
 
 
 def test_the_tag_of_the_paper_is_known():

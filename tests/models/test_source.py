@@ -6,19 +6,25 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import open_clip
 import pytest
 import torch
-from huggingface_hub import constants
+from huggingface_hub import HfApi, constants
+from huggingface_hub._tree_cache import TreeCacheEntry, write_tree_cache
+from open_clip.factory import _find_checkpoint_in_dir
 from safetensors.torch import save_file
 
 from tests.project import ROOT, TINY_CLIP
 from ulfine.files import read_json, sha256
 from ulfine.models import hub
+from ulfine.models import source as source_module
 from ulfine.models.backbone import build, load_image_tower, load_text_tower, save
+from ulfine.models.checkpoint import checkpoint_in, require_unchanged
+from ulfine.models.configuration import Interpolation
 from ulfine.models.fetch import fetch
-from ulfine.models.source import INTERPOLATIONS, require_tag, source
+from ulfine.models.source import require_tag, source
 from ulfine.params.backbone import Backbone
 
 COMMIT = 40 * "a"
@@ -65,14 +71,16 @@ def write_cached(cache: Path, repository: str, files: dict[str, bytes], commit: 
     for name, content in files.items():
         blob = folder / "blobs" / hashlib.sha256(content).hexdigest()
         blob.write_bytes(content)
-        (folder / "snapshots" / commit / name).symlink_to(blob)
+        link = folder / "snapshots" / commit / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(blob)
 
 
 def test_every_tag_can_be_prepared_for():
     """Of all that open_clip lists, nothing is pre-processed in a way that the tower lacks."""
     tags = [open_clip.get_pretrained_cfg(*pair) for pair in open_clip.list_pretrained()]
     assert len(tags) >= 196
-    assert {tag["interpolation"] for tag in tags} <= set(INTERPOLATIONS)
+    assert {tag["interpolation"] for tag in tags} <= set(get_args(Interpolation))
     assert all(len(tag["mean"]) == len(tag["std"]) == 3 and "mode" not in tag for tag in tags)
 
 
@@ -90,6 +98,12 @@ def test_a_tag_runs_with_the_activation_it_was_trained_with():
     for (_, tag), right in wrong.items():
         require_tag(right, tag)
         assert open_clip.get_model_config(right)["quick_gelu"] == open_clip.get_pretrained_cfg(right, tag)["quick_gelu"]
+
+
+def test_a_wrong_activation_without_a_right_model_is_refused_too(monkeypatch):
+    monkeypatch.setattr(source_module, "BELIEVED", set())
+    with pytest.raises(ValueError, match="with GELU, and this model runs QuickGELU; no model of open_clip has"):
+        require_tag("roberta-ViT-B-32", "laion2b_s12b_b32k")
 
 
 def test_the_wrong_activation_is_refused_before_any_download(monkeypatch):
@@ -125,7 +139,12 @@ def test_a_folder_brings_its_configuration_and_its_weights(tmp_path):
     kept.mkdir()
     save(kept, towers)
     meta = read_json(kept / "meta.json")
-    assert meta["origin"] == f"local-dir:{folder}" and meta["revision"] is None and meta["logit_bias"] is None
+    assert (
+        meta["origin"] == f"local-dir:{folder}"
+        and meta["revision"] is None
+        and meta["text"] == {}
+        and meta["logit_bias"] is None
+    )
     assert (meta["mean"], meta["interpolation"], meta["resolution"]) == (HALF, "bilinear", 32)
     assert meta["logit_scale"] == pytest.approx(1 / 0.07) and meta["sha256"] == sha256(
         kept / "open_clip_model.safetensors"
@@ -136,31 +155,106 @@ def test_a_folder_brings_its_configuration_and_its_weights(tmp_path):
     assert all(torch.equal(again.model.state_dict()[name], tensor) for name, tensor in weights().items())
 
 
+def vision(**changes) -> dict:
+    return {"model_cfg": TINY_CLIP | {"vision_cfg": TINY_CLIP["vision_cfg"] | changes}}
+
+
+def text(**changes) -> dict:
+    return {"model_cfg": TINY_CLIP | {"text_cfg": TINY_CLIP["text_cfg"] | changes}}
+
+
+def prepare(given: object) -> dict:
+    return {"model_cfg": TINY_CLIP, "preprocess_cfg": given}
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (
-            CONFIG | {"preprocess_cfg": {"interpolation": "nearest"}},
-            r"interpolation nearest \(allowed: RGB, bic",
-        ),
-        ({"model_cfg": {"embed_dim": 8}}, r"open_clip_config\.json: not a configuration of open_clip \(embed_dim, vis"),
-        (
-            {"model_cfg": TINY_CLIP | {"vision_cfg": {"depth": 3}}},
-            r"cannot be built: TypeError: .* argument 'depth'",
-        ),
-        (
-            {"model_cfg": TINY_CLIP | {"text_cfg": {"tokenizer_kwargs": {"trust_remote_code": True}}}},
-            "asks for trust_remote_code; code of others is not run",
-        ),
+        ([1], "not a configuration of open_clip"),
+        ({"model_cfg": None}, "model_cfg = None: input should be a valid dict"),
+        ({"model_cfg": "embed_dim vision_cfg text_cfg"}, "model_cfg = 'embed_dim .*: input should be a valid dict"),
+        ({"model_cfg": {"embed_dim": 8}}, r"model_cfg\.vision_cfg: field required"),
+        (TINY_CLIP | {"text_cfg": [1]}, "text_cfg: input should be a valid dict"),
+        (prepare([1]), "preprocess_cfg: input should be a valid dict"),
+        (prepare({"interpolation": "nearest"}), "interpolation = 'nearest': input should be 'bicubic' or 'bilinear'"),
+        (prepare({"mode": "L"}), "mode = 'L': input should be 'RGB'"),
+        (prepare({"mean": [0.5, 0.5]}), "mean: list should have at least 3 items"),
+        (prepare({"mean": 0.5}), "mean = 0.5: input should be a valid list"),
+        (prepare({"mean": ["a", "b", "c"]}), r"mean\.0 = 'a': input should be a valid number"),
+        (prepare({"std": [1]}), "std: list should have at least 3 items"),
+        (prepare({"std": [0.5, 0, 0.5]}), r"std\.1 = 0: input should be greater than 0"),
+        (prepare({"std": [-1, -1, -1]}), r"std\.0 = -1: input should be greater than 0"),
+        (vision(image_size=[32, 64]), r"image_size: \[32, 64\] is not a side in pixels"),
+        (vision(image_size="32"), "image_size = '32': '32' is not a side in pixels"),
+        (vision(timm_model_name="hf-hub:timm/vit"), r"timm_model_name = 'hf-hub:timm/vit': .* timm\.list_models\(\)"),
+        (text(hf_model_name=5), "hf_model_name = 5: input should be a valid string"),
+        (text(hf_tokenizer_name=5), "hf_tokenizer_name = 5: input should be a valid string"),
+        (text(tokenizer_kwargs=["a"]), "tokenizer_kwargs: input should be a valid dict"),
+        (text(tokenizer_kwargs="a"), "tokenizer_kwargs = 'a': input should be a valid dict"),
+        (text(tokenizer_kwargs={"reduction_mask": "syntax"}), "asks for reduction_mask; it draws"),
+        (text(tokenizer_kwargs={"bpe_path": "words"}), "asks for bpe_path; a vocabulary outside"),
+        (text(tokenizer_kwargs={"trust_remote_code": True}), "asks for trust_remote_code; code of others is not run"),
+        (text(output_tokens=True), r"text_cfg\.output_tokens: needs multimodal_cfg \(CoCa\)"),
+    ],
+)
+def test_a_configuration_that_is_malformed_is_one_line_with_file_and_key(tmp_path, config, message):
+    folder = write_folder(tmp_path / "theirs", config)
+    refused(rf"^{folder}/open_clip_config\.json: (model_cfg.*|preprocess_cfg.*)?{message}.*$", f"local-dir:{folder}")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_cfg": TINY_CLIP | {"vision_cfg": {"depth": 3}}}, r"built: TypeError: .* argument 'depth'"),
+        (text(tokenizer_kwargs={"clean": "x"}), "theirs: no tokenizer can be made: AssertionError"),
     ],
 )
 def test_a_configuration_that_cannot_be_honoured_is_refused(tmp_path, config, message):
     refused(message, f"local-dir:{write_folder(tmp_path / 'theirs', config)}")
 
 
+@pytest.mark.parametrize("code", [{"AutoConfig": "code.C", "AutoModel": "code.M"}, {"AutoModel": "code.M"}])
+def test_code_of_a_text_tower_is_not_run_nor_asked_about(tmp_path, monkeypatch, code):
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked whether to run code of others"))
+    folder = write_folder(tmp_path / "theirs", text(hf_model_name=".", hf_pooler_type="mean_pooler"))
+    kind = "nobodys" if "AutoConfig" in code else "clap_text_model"
+    (folder / "config.json").write_text(json.dumps({"model_type": kind, "auto_map": code}))
+    (folder / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    refused(rf"cannot be built: ValueError: .*{folder}", f"local-dir:{folder}")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_code_of_a_tokenizer_is_not_run_nor_asked_about(tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked whether to run code of others"))
+    folder = write_folder(tmp_path / "theirs", text(hf_tokenizer_name="."))
+    (folder / "vocab.txt").write_text("a")
+    (folder / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": ["code.T", null]}}')
+    refused(rf"{folder}: no tokenizer can be made: ", f"local-dir:{folder}")
+
+
 def test_a_folder_without_weights_is_refused(tmp_path):
     (write_folder(tmp_path / "theirs") / "open_clip_model.safetensors").unlink()
     refused("holds no checkpoint", f"local-dir:{tmp_path / 'theirs'}")
+
+
+@pytest.mark.parametrize(
+    "names", [["b.bin", "a.pth"], ["b.pth", "z.safetensors"], ["a.safetensors", "pytorch_model.bin", "model.pth"]]
+)
+def test_a_folder_with_several_checkpoints_is_read_as_open_clip_reads_it(tmp_path, names):
+    for name in names:
+        (tmp_path / name).touch()
+    assert str(checkpoint_in(tmp_path)) == _find_checkpoint_in_dir(tmp_path)
+
+
+def test_a_check_sees_a_checkpoint_that_changed_and_lets_pass_what_is_not_there(tmp_path):
+    folder = write_folder(tmp_path / "theirs")
+    found = sha256(folder / "open_clip_model.safetensors")
+    require_unchanged(spec(f"local-dir:{folder}", sha256=found))
+    require_unchanged(spec(f"local-dir:{tmp_path / 'none'}", sha256=found))
+    require_unchanged(spec("ViT-B-32", "none.pt", sha256=found))
+    for names in ([f"local-dir:{folder}"], ["ViT-B-32", str(folder / "open_clip_model.safetensors")]):
+        with pytest.raises(ValueError, match=rf"open_clip_model\.safetensors: sha256 is {found}, params\.yaml .* 0000"):
+            require_unchanged(spec(*names, sha256=64 * "0"))
 
 
 def test_a_checkpoint_that_changed_is_refused(tmp_path):
@@ -189,6 +283,68 @@ def test_a_repository_of_the_hub_is_read_from_its_cache(tmp_path, cache):
         r"open_clip_config\.json of https://huggingface\.co/org/tiny: .*\.json --revision other`",
         "hf-hub:org/tiny@other",
     )
+
+
+def test_a_repository_is_read_at_one_commit(tmp_path, cache, monkeypatch):
+    """main moves on between the download of the configuration and that of the weights."""
+    folder = write_folder(tmp_path / "theirs")
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    config, checkpoint = sorted(files)
+    write_cached(cache, "org/tiny", {config: files[config]})
+    download, asked = hub.hf_hub_download, []
+
+    def later(repository, name, revision, local_files_only):
+        if not local_files_only:
+            asked.append((name, revision))
+            write_cached(cache, repository, {name: files[name]}, 40 * "b")
+            write_cached(cache, repository, {name: files[name]}, revision or 40 * "b")
+        return download(repository, name, revision=revision, local_files_only=True)
+
+    monkeypatch.setattr(hub, "hf_hub_download", later)
+    towers = fetch(spec("hf-hub:org/tiny"))
+    assert asked == [(checkpoint, COMMIT)] and towers.revision == COMMIT
+
+
+def write_listed(cache: Path, repository: str, names: list[str]) -> None:
+    """The listing by which huggingface_hub knows that a snapshot is whole."""
+    entry = {"size": 1, "blob_id": 40 * "a", "lfs_sha256": None, "lfs_size": None, "xet_hash": None}
+    write_tree_cache(
+        str(cache / f"models--{repository.replace('/', '--')}"), COMMIT, dict.fromkeys(names, TreeCacheEntry(**entry))
+    )
+
+
+def test_text_files_that_are_all_in_the_cache_are_not_asked_for(cache, monkeypatch):
+    asked = []
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(HfApi, "repo_info", lambda *_, **__: asked.append(1) or (_ for _ in ()).throw(OSError("asked")))
+    names = ["config.json", "tokenizer.json"]
+    write_cached(cache, "org/text", {"config.json": b"{}"})
+    with pytest.raises(ValueError, match="asked"):  # nothing tells whether there is more
+        hub.text_files("org/text", None)
+    write_listed(cache, "org/text", names)
+    with pytest.raises(ValueError, match="asked"):  # tokenizer.json is missing
+        hub.text_files("org/text", None)
+    write_cached(cache, "org/text", {"tokenizer.json": b"{} "})
+    assert hub.revision(hub.text_files("org/text", None)) == COMMIT and len(asked) == 2
+
+
+def test_a_small_file_is_proved_by_gits_hash(cache):
+    write_cached(cache, "org/text", {"config.json": b"hello\n"})
+    folder = hub.text_files("org/text", None)
+    (folder / "config.json").unlink()
+    blob = cache / "models--org--text/blobs/ce013625030ba8dba906f756967f9e9ca394464a"  # git hash-object
+    blob.write_bytes(b"hello\n")
+    (folder / "config.json").symlink_to(blob)
+    assert hub.text_files("org/text", None) == folder
+    blob.write_bytes(b"hallo\n")
+    with pytest.raises(ValueError, match=rf"{blob}: its git's hash is [0-9a-f]+, not its name: a damaged download"):
+        hub.text_files("org/text", None)
+
+
+def test_the_commit_of_a_text_towers_files_is_recorded(tmp_path, cache):
+    (tmp_path / "w.pt").touch()
+    write_cached(cache, "timm/ViT-B-16-SigLIP", {"config.json": b"{}"})
+    assert source(spec("ViT-B-16-SigLIP", str(tmp_path / "w.pt"))).text == {"timm/ViT-B-16-SigLIP": COMMIT}
 
 
 def test_a_damaged_download_is_refused(tmp_path, cache):

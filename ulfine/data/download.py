@@ -7,7 +7,7 @@ import ssl
 import tarfile
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
@@ -27,6 +27,7 @@ TIMEOUT = 60  # seconds without a byte
 TRIES = 5  # of one address that fails for a while
 PAUSE = 2  # seconds before the next try
 PASSING = (ConnectionError, TimeoutError, ssl.SSLEOFError)  # but for a refused connection, which an offline machine has
+Proof = Callable[[Path], str]  # md5 or sha256
 
 
 class _DroppedError(Exception):
@@ -39,22 +40,22 @@ def md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def fetch(urls: Sequence[str], target: Path, expected: str) -> None:
-    """Download `target` from the first address that serves it, unless it is there, and prove its md5.
+def fetch(urls: Sequence[str], target: Path, expected: str, proof: Proof = md5) -> None:
+    """Download `target` from the first address that serves it, unless it is there, and prove its checksum.
 
     What came before a break stays in `{target}.part`, where the next try or the next run goes on.
 
     Raises:
-        ValueError: no address serves it, or the file that is there has another md5; nothing is under its name then.
+        ValueError: no address serves it, or the file that is there has another; nothing is under its name then.
     """
     if not target.exists():
         with _alone(target):
             if not target.exists():  # another stage may have fetched it while this one waited
-                _download(urls, target, expected)
+                _download(urls, target, expected, proof)
                 return
-    found = md5(target)
+    found = proof(target)
     if found != expected:
-        raise ValueError(f"{target}: md5 is {found}, expected {expected}; delete it and run again")
+        raise ValueError(f"{target}: {proof.__name__} is {found}, expected {expected}; delete it and run again")
 
 
 @contextmanager
@@ -71,22 +72,22 @@ def _alone(target: Path) -> Iterator[None]:
         yield
 
 
-def _download(urls: Sequence[str], target: Path, expected: str) -> None:
+def _download(urls: Sequence[str], target: Path, expected: str, proof: Proof) -> None:
     part = target.with_name(f"{target.name}.part")
     failures = []
     for url in urls:
-        failure = _fetch_from(url, part, expected)
+        failure = _fetch_from(url, part, expected, proof)
         if failure is None:
             part.replace(target)
             return
         failures.append(f"{url}: {failure}")
     raise ValueError(
         f"{target.name} cannot be downloaded ({'; '.join(failures)}); without a network, place it in the folder "
-        f"{target.parent.resolve()} under the name {target.name}; its md5 must be {expected}"
+        f"{target.parent.resolve()} under the name {target.name}; its {proof.__name__} must be {expected}"
     )
 
 
-def _fetch_from(url: str, part: Path, expected: str) -> str | None:
+def _fetch_from(url: str, part: Path, expected: str, proof: Proof) -> str | None:
     """Complete `part`; returns what is wrong, if anything."""
     failure = None
     for attempt in range(TRIES):
@@ -100,11 +101,11 @@ def _fetch_from(url: str, part: Path, expected: str) -> str | None:
         except URLError as error:
             return str(error.reason)
         else:
-            found = md5(part)
+            found = proof(part)
             if found == expected:
                 return None
             part.unlink()
-            return f"what came has the md5 {found}, expected {expected}; it is deleted"
+            return f"what came has the {proof.__name__} {found}, expected {expected}; it is deleted"
     return failure
 
 
@@ -113,7 +114,7 @@ def _receive(url: str, part: Path) -> None:
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "ulfine"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
-        response = urlopen(Request(url, headers=headers), timeout=TIMEOUT)  # noqa: S310 (addresses of torchvision)
+        response = urlopen(Request(url, headers=headers), timeout=TIMEOUT)  # noqa: S310 (addresses of torchvision and the hub)
     except HTTPError as error:
         error.close()
         if error.code == 416 and have:  # nothing lies behind what is there

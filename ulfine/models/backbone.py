@@ -18,10 +18,18 @@ from open_clip.tokenizer import HFTokenizer
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers import MODEL_MAPPING, AutoConfig
 
 from ulfine.arrays import read_tensors
 from ulfine.files import read_json, sha256, write_json
-from ulfine.models.resolution import native, require_allowed, resize_positions, set_input_size
+from ulfine.models.resolution import (
+    native,
+    require_allowed,
+    require_features,
+    require_runs,
+    resize_positions,
+    set_input_size,
+)
 from ulfine.models.tower import ImageTower
 from ulfine.params.backbone import Backbone
 
@@ -40,12 +48,25 @@ class Towers:
     origin: str  # as params.yaml names it
     checkpoints: dict[str, str]  # sha256 of the files that the weights came in, by name
     revision: str | None  # commit of the hub
+    text: dict[str, str | None]  # commits of the repositories of the text tower
 
 
 def build(config: dict[str, Any]) -> open_clip.CustomTextCLIP | open_clip.CoCa:
-    """The model that a configuration describes, with random weights and separate towers."""
+    """The model that a configuration describes, with random weights and separate towers.
+
+    Raises:
+        ValueError: its text tower is not one of transformers. Whatever a configuration is wrong in else: anything.
+    """
+    if config["text_cfg"].get("hf_model_name"):
+        _require_native(config["text_cfg"]["hf_model_name"])
     kind = open_clip.CoCa if "multimodal_cfg" in config else open_clip.CustomTextCLIP
     return kind(**{key: value for key, value in config.items() if key != "custom_text"}).eval()
+
+
+def _require_native(folder: str) -> None:
+    """Refuse a text tower that brings its own code: open_clip would let transformers ask whether to run it."""
+    if type(AutoConfig.from_pretrained(folder, trust_remote_code=False)) not in MODEL_MAPPING:
+        raise ValueError(f"{folder}: config.json: not a model of transformers; code of others is not run")
 
 
 def tokenizer(text: dict[str, Any]) -> Tokenizer:
@@ -53,7 +74,8 @@ def tokenizer(text: dict[str, Any]) -> Tokenizer:
     options = {"context_length": text.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH)}
     options |= text.get("tokenizer_kwargs") or {}
     if text.get("hf_tokenizer_name"):
-        return HFTokenizer(text["hf_tokenizer_name"], tokenizer_mode=text.get("tokenizer_mode"), **options)
+        options |= {"tokenizer_mode": text.get("tokenizer_mode"), "trust_remote_code": False}
+        return HFTokenizer(text["hf_tokenizer_name"], **options)
     return open_clip.SimpleTokenizer(**options)
 
 
@@ -88,6 +110,7 @@ def _identity(towers: Towers, preprocess: dict[str, Any]) -> dict[str, Any]:
         "origin": towers.origin,
         "resolution": native(towers.model.visual),
         "revision": towers.revision,
+        "text": towers.text,
     } | {key: preprocess[key] for key in ("mean", "std", "interpolation")}
 
 
@@ -118,6 +141,24 @@ def load_text_tower(folder: Path) -> tuple[nn.Module, Tokenizer]:
     clip = build(model)
     _load(clip, _tensors(folder / WEIGHTS, ""), folder / WEIGHTS)
     return clip, tokenizer(text)
+
+
+@torch.inference_mode()
+def require_usable(folder: Path, backbone: Backbone) -> None:
+    """Embed a blank picture and a sentence, so that no later stage finds out that it cannot.
+
+    Raises:
+        ValueError: a tower cannot run, or does not give finite features of the joint space.
+    """
+    width = read_json(folder / CONFIG)["model_cfg"]["embed_dim"]
+    require_runs(load_image_tower(folder, backbone), width)
+    clip, tokenize = load_text_tower(folder)
+    try:
+        text = clip.encode_text(tokenize(["a photo of a cat"]), normalize=True)
+    except Exception as error:  # open_clip and transformers raise anything for a text tower that is configured wrong
+        message = " ".join(str(error).split())
+        raise ValueError(f"the text tower cannot take a sentence ({type(error).__name__}: {message})") from None
+    require_features("a sentence", text, width)
 
 
 def load_lift(folder: Path) -> Tensor | None:

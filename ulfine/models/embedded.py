@@ -65,6 +65,7 @@ def assemble() -> Towers:
         origin=f"{EMBEDDED}/embedded",
         checkpoints={path.name: sha256(path) for path in files},
         revision=None,
+        text={},
     )
 
 

@@ -1,6 +1,8 @@
 """An open_clip model with its weights, made from what `ulfine/models/source.py` finds."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError  # what torch raises for a file that it refuses; nothing is unpickled
 from typing import Any
@@ -15,6 +17,8 @@ from torch import nn
 from ulfine.files import sha256
 from ulfine.models import hub
 from ulfine.models.backbone import Tokenizer, Towers, build, first_mismatch, tokenizer
+from ulfine.models.checkpoint import require_unchanged
+from ulfine.models.fits import BIAS, require_fits, shapes
 from ulfine.models.resolution import native
 from ulfine.models.source import source
 from ulfine.models.tower import linear_projection
@@ -31,23 +35,30 @@ def fetch(spec: Backbone) -> Towers:
         ValueError: it does not exist, cannot be had, was changed, or its weights do not fit; nothing is unpickled.
     """
     found = source(spec)
+    require_unchanged(spec)
     digest = sha256(found.checkpoint)
-    hub.require_whole(found.checkpoint, digest)
-    if spec.sha256 not in (None, digest):
-        raise ValueError(f"{found.checkpoint}: sha256 is {digest}, params.yaml expects {spec.sha256}")
-    reads = _tokenizer(found.config["text_cfg"])
-    model = _built(found.config, spec.model)
-    _load(model, found.checkpoint, spec.model)
+    config = found.config
+    reads = _tokenizer(config["text_cfg"], spec.model)
+    with _naming(found.checkpoint, spec.model):
+        held = shapes(found.checkpoint) if spec.local else {}  # releases of open_clip itself need its conversions
+    if BIAS in held and config.get("init_logit_bias") is None:
+        config = config | {"init_logit_bias": 0.0}  # trained with SigLIP's loss; a model's name does not tell
+    model = _built(config, spec.model)
+    if spec.local:
+        require_fits(model, held, found.checkpoint, spec.model)
+    with _naming(found.checkpoint, spec.model):
+        open_clip.load_checkpoint(model, str(found.checkpoint), strict=True, weights_only=True)
     set_model_preprocess_cfg(model, found.preprocess | {"size": native(model.visual)})
     projection = linear_projection(model.visual)
     return Towers(
         model,
-        found.config,
+        config,
         reads,
         lift=projection.weight.detach() if projection is not None else None,
         origin=spec.origin,
         checkpoints={found.checkpoint.name: digest},
         revision=hub.revision(found.checkpoint),
+        text=found.text,
     )
 
 
@@ -55,23 +66,29 @@ def _built(config: dict[str, Any], name: str) -> nn.Module:
     try:
         return build(config)
     except Exception as error:  # open_clip, timm and transformers raise anything for a configuration that is wrong
-        raise ValueError(f"model = {name!r}: cannot be built: {type(error).__name__}: {error}") from None
+        raise ValueError(f"model = {name!r}: cannot be built: {_one_line(error)}") from None
 
 
-def _tokenizer(text: dict[str, Any]) -> Tokenizer:
+def _tokenizer(text: dict[str, Any], name: str) -> Tokenizer:
     where = text.get("hf_tokenizer_name")
     if where and not any(path for pattern in VOCABULARIES for path in Path(where).glob(pattern)):
         raise ValueError(f"{where}: no tokenizer in it (allowed: {', '.join(VOCABULARIES)}); {hub.AGAIN}")
     try:
         return tokenizer(text)
     except Exception as error:  # as above, of transformers alone
-        raise ValueError(f"{where}: no tokenizer can be read from it: {type(error).__name__}: {error}") from None
+        raise ValueError(f"{where or name}: no tokenizer can be made: {_one_line(error)}") from None
 
 
-def _load(model: nn.Module, path: Path, name: str) -> None:
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+@contextmanager
+def _naming(path: Path, name: str) -> Iterator[None]:
+    """Whatever reading a checkpoint raises, as one line that names it."""
     try:
         with warnings.catch_warnings(action="ignore"):  # torch's, of a TorchScript archive: the error says it too
-            open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
+            yield
     except Exception as error:  # of a file that is anything but a checkpoint of this model
         reason = _unreadable(path, error)
         raise ValueError(f"{path}: {reason or f'does not fit model {name}: {first_mismatch(error)}'}") from None

@@ -33,7 +33,7 @@ def require_allowed(visual: nn.Module, own: int, wanted: int) -> None:
         raise ValueError(f"resolution = {wanted}: this tower cannot change it (allowed: {own})")
     step = _step(visual)
     if wanted % step:
-        nearest = ", ".join(str(step * (wanted // step + more)) for more in (0, 1))
+        nearest = ", ".join(str(step * (max(1, wanted // step) + more)) for more in (0, 1))
         raise ValueError(
             f"resolution = {wanted}: this tower allows its own {own} and multiples of {step} ({nearest}, …)"
         )
@@ -60,17 +60,26 @@ def set_input_size(visual: nn.Module, resolution: int) -> None:
 
 
 @torch.inference_mode()
-def require_runs(tower: ImageTower) -> None:
-    """Pass a blank picture through; what `require_allowed` cannot foresee (a picture too small to pool) shows here."""
+def require_runs(tower: ImageTower, width: int) -> None:
+    """Pass a blank picture through; what `require_allowed` cannot foresee (a picture too small to pool) shows here.
+
+    width: that of the joint space.
+    """
     side = tower.backbone.resolution
     try:
-        features = tower(torch.zeros(1, side, side, 3, dtype=torch.uint8))
+        features = tower.joint(tower.pooled(torch.zeros(1, side, side, 3, dtype=torch.uint8)))
     except (RuntimeError, AssertionError, ValueError) as error:
         raise ValueError(f"resolution = {side}: this tower cannot take it ({' '.join(str(error).split())})") from None
+    require_features("a blank picture", features, width)
+
+
+def require_features(what: str, features: object, width: int) -> None:
+    """Refuse what is not (1, width) finite numbers; `what` they are of."""
+    if not isinstance(features, Tensor) or features.shape != (1, width):
+        shape = tuple(getattr(features, "shape", ())) or type(features).__name__
+        raise ValueError(f"{what} has features of shape {shape}, expected (1, {width}), as embed_dim says")
     if not features.isfinite().all():
-        raise ValueError(
-            "a blank picture has features that are not finite; its weights, or its precision, are to blame"
-        )
+        raise ValueError(f"{what} has features that are not finite; its weights, or its precision, are to blame")
 
 
 def _is_fixed(trunk: nn.Module) -> bool:

@@ -11,16 +11,17 @@ from typing import Any
 
 import open_clip
 from open_clip.constants import HF_CONFIG_NAME, HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
-from open_clip.factory import _find_checkpoint_in_dir
 from open_clip.pretrained import _get_safe_alternatives
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
-from ulfine.files import read_json
 from ulfine.models import hub
+from ulfine.models.checkpoint import checkpoint_in
+from ulfine.models.configuration import read_configuration
 from ulfine.params.backbone import FOLDER, HUB, HUB_NAME, Backbone
 
-INTERPOLATIONS = ("bicubic", "bilinear")  # what torch resizes pictures by, as open_clip's transform does
 QUICKGELU = "-quickgelu"
+# Its tag says nothing, which reads as GELU, and it has no twin: the configuration is believed, as open_clip does.
+BELIEVED = {("roberta-ViT-B-32", "laion2b_s12b_b32k")}
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Source:
     config: dict[str, Any]  # open_clip's model_cfg
     preprocess: dict[str, Any]  # open_clip's preprocess_cfg
     checkpoint: Path
+    text: dict[str, str | None]  # commit of each repository that the text tower has files of
 
 
 def source(spec: Backbone) -> Source:
@@ -46,8 +48,8 @@ def source(spec: Backbone) -> Source:
     if spec.model.startswith(FOLDER):
         return _from_folder(Path(spec.model.removeprefix(FOLDER)))
     if spec.model.endswith(".json"):
-        config, preprocess = _read_config(_existing("model", spec.model))
-        return _source(config, preprocess, _existing("pretrained", spec.pretrained))
+        config, given = read_configuration(_existing("model", spec.model))
+        return _source(config, given, _existing("pretrained", spec.pretrained))
     return _built_in(spec)
 
 
@@ -58,13 +60,12 @@ def _built_in(spec: Backbone) -> Source:
         raise ValueError(f"model = {model!r} is not in open_clip.list_models() (near: {', '.join(near) or 'none'})")
     config = open_clip.get_model_config(model)
     if spec.checkpoint:
-        return _source(config, _preprocess(_shared_by_tags(model), model), _existing("pretrained", pretrained))
+        return _source(config, _shared_by_tags(model), _existing("pretrained", pretrained))
     require_tag(model, pretrained)
     tag = open_clip.get_pretrained_cfg(model, pretrained)
-    preprocess = _preprocess(tag, f"{model}/{pretrained}")
     repository, _, name = tag["hf_hub"].rpartition("/")
     name = name or HF_WEIGHTS_NAME
-    return _source(config, preprocess, hub.file(repository, [*_get_safe_alternatives(name), name], None))
+    return _source(config, tag, hub.file(repository, [*_get_safe_alternatives(name), name], None))
 
 
 def require_tag(model: str, tag: str) -> None:
@@ -79,15 +80,14 @@ def require_tag(model: str, tag: str) -> None:
         hint = f"use model: {twin}, which has it" if offered else f"neither a file nor one of the tags {tags}"
         raise ValueError(f"pretrained = {tag!r} of model {model}: {hint}")
     trained = open_clip.get_pretrained_cfg(model, tag).get("quick_gelu", False)
-    if trained == _quick_gelu(model):
+    if trained == _quick_gelu(model) or (model, tag) in BELIEVED:
         return
-    if offered and _quick_gelu(twin) == trained:
-        one, other = ("QuickGELU", "GELU") if trained else ("GELU", "QuickGELU")
-        raise ValueError(
-            f"model = {model!r}: the weights of tag {tag!r} were trained with {one}, and this model runs {other}; use "
-            f"model: {twin}"
-        )
-    # roberta-ViT-B-32 has no twin: its configuration is believed, as open_clip does, over a tag that says nothing
+    one, other = ("QuickGELU", "GELU") if trained else ("GELU", "QuickGELU")
+    right = offered and _quick_gelu(twin) == trained
+    advice = f"use model: {twin}" if right else "no model of open_clip has this tag with the right one"
+    raise ValueError(
+        f"model = {model!r}: the weights of tag {tag!r} were trained with {one}, and this model runs {other}; {advice}"
+    )
 
 
 def _quick_gelu(model: str) -> bool:
@@ -108,65 +108,47 @@ def _shared_by_tags(model: str) -> dict[str, Any]:
 
 
 def _from_hub(model: str) -> Source:
+    """All of one commit, also where the repository changes between two downloads, or the cache holds several."""
     repository, revision = HUB_NAME.fullmatch(model).group("repository", "revision")
-    config, preprocess = _read_config(hub.file(repository, [HF_CONFIG_NAME], revision))
-    checkpoint = hub.file(repository, [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME], revision)
-    return _source(config, preprocess, checkpoint, {repository: revision})
+    path = hub.file(repository, [HF_CONFIG_NAME], revision)
+    commit = hub.revision(path)
+    config, given = read_configuration(path)
+    checkpoint = hub.file(repository, [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME], commit)
+    return _source(config, given, checkpoint, {repository: commit})
 
 
 def _from_folder(folder: Path) -> Source:
-    config, preprocess = _read_config(_existing("model", str(folder / HF_CONFIG_NAME)))
-    checkpoint = _find_checkpoint_in_dir(folder)
-    if checkpoint is None:
-        raise ValueError(f"{folder}: holds no checkpoint (*.safetensors, *.bin or *.pth)")
+    config, given = read_configuration(_existing("model", str(folder / HF_CONFIG_NAME)))
+    checkpoint = checkpoint_in(folder)
     text = config["text_cfg"]
     tower = text.get("hf_model_name")
     if tower and (folder / tower).is_dir():  # "." in what we keep ourselves
         text["hf_model_name"] = str(folder / tower)
     if text.get("hf_tokenizer_name"):
         text["hf_tokenizer_name"] = str(folder)  # whatever it says: open_clip's rule
-    return _source(config, preprocess, Path(checkpoint))
+    return _source(config, given, checkpoint)
 
 
 def _source(
-    config: dict[str, Any], preprocess: dict[str, Any], checkpoint: Path, revisions: dict[str, str | None] | None = None
+    config: dict[str, Any], given: dict[str, Any], checkpoint: Path, pinned: dict[str, str | None] | None = None
 ) -> Source:
-    """With what its text tower needs; `revisions` are those of repositories that are pinned."""
+    """With what its text tower needs; `pinned` are the commits of repositories that are known."""
     config = deepcopy(config)
-    text = config["text_cfg"]
+    text, commits = config["text_cfg"], {}
     for key in ("hf_model_name", "hf_tokenizer_name"):
         name = text.get(key)
         if name and not Path(name).is_dir():
-            text[key] = str(hub.text_files(name, (revisions or {}).get(name)))
+            folder = hub.text_files(name, commits.get(name) or (pinned or {}).get(name))
+            text[key], commits[name] = str(folder), hub.revision(folder)
     if text.get("hf_model_name"):
         text["hf_model_pretrained"] = False
     if config["vision_cfg"].get("timm_model_name"):
         config["vision_cfg"]["timm_model_pretrained"] = False
-    return Source(config, preprocess, checkpoint)
+    preprocess = merge_preprocess_dict(asdict(PreprocessCfg()), given)
+    return Source(config, preprocess, checkpoint, commits)
 
 
 def _existing(key: str, name: str) -> Path:
     if not Path(name).is_file():
         raise ValueError(f"{key} = {name!r}: no such file")
     return Path(name)
-
-
-def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """model_cfg and preprocess_cfg of an open_clip_config.json, or a model_cfg alone, as open_clip's own files are."""
-    values = read_json(path)
-    config = values.get("model_cfg", values) if isinstance(values, dict) else {}
-    if "embed_dim" not in config or not all(isinstance(config.get(key), dict) for key in ("vision_cfg", "text_cfg")):
-        raise ValueError(f"{path}: not a configuration of open_clip (embed_dim, vision_cfg, text_cfg)")
-    if (config["text_cfg"].get("tokenizer_kwargs") or {}).get("trust_remote_code"):
-        raise ValueError(f"{path}: tokenizer_kwargs asks for trust_remote_code; code of others is not run")
-    return config, _preprocess(values.get("preprocess_cfg", {}), str(path))
-
-
-def _preprocess(given: dict[str, Any], where: str) -> dict[str, Any]:
-    found = merge_preprocess_dict(asdict(PreprocessCfg()), given)
-    if found["interpolation"] not in INTERPOLATIONS or found["mode"] != "RGB":
-        raise ValueError(
-            f"{where}: preprocess_cfg: mode {found['mode']}, interpolation {found['interpolation']} (allowed: RGB, "
-            f"{' or '.join(INTERPOLATIONS)})"
-        )
-    return found

@@ -85,13 +85,14 @@ def linear_projection(visual: nn.Module) -> nn.Linear | None:
 
 
 def _detach_projection(visual: nn.Module) -> nn.Module:
-    """Take what maps into the joint space off a tower; CoCa's gives up its tokens too, which only captions need."""
+    """Take a linear map into the joint space off a tower; a head of another kind stays on, as it may hold the pool.
+
+    CoCa's tower gives up its tokens too, which only captions need.
+    """
     projection = linear_projection(visual)
     if isinstance(visual, VisionTransformer):
         visual.proj = None
         visual.output_tokens = False
     elif projection is not None:
         visual.head.proj = nn.Identity()
-    elif isinstance(visual, TimmModel):
-        projection, visual.head = visual.head, nn.Identity()
     return projection if projection is not None else nn.Identity()

@@ -47,6 +47,11 @@ class Backbone(Section):
         return self.pretrained is not None and self.pretrained.endswith(CHECKPOINTS)
 
     @property
+    def local(self) -> bool:
+        """The weights are a file of this machine that somebody placed there."""
+        return self.checkpoint or self.model.startswith(FOLDER)
+
+    @property
     def origin(self) -> str:
         """Where the weights come from, on one line."""
         return self.model if self.pretrained is None else f"{self.model}/{self.pretrained}"
@@ -62,7 +67,7 @@ class Backbone(Section):
             raise ValueError(f"model = {self.model!r} needs the key pretrained: a tag or a file ({_endings()})")
         if self.model.endswith(".json") and not self.checkpoint:
             raise ValueError(f"{given}: {self.model} has no tags (allowed: a file, {_endings()})")
-        if self.sha256 and not (self.checkpoint or self.model.startswith(FOLDER)):
+        if self.sha256 and not self.local:
             raise ValueError("sha256 is that of a local checkpoint; a tag and the hub have hashes of their own")
         return self
 
