@@ -8,8 +8,9 @@ from tests import project
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file first, or one worker sits idle while the other is left with it."""
-    items.sort(key=lambda item: item.path.name != "test_engines.py")
+    """The longest files first, or one worker sits idle while the other is left with them."""
+    longest = ["test_engines.py", "test_stages.py"]
+    items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 
 
 @pytest.fixture(scope="session")

@@ -393,9 +393,8 @@ def test_the_loss_of_the_guide_takes_one_function_and_one_line(prepared, tmp_pat
 
 def test_the_text_tower_reads_the_templates_and_the_file_of_names(tiny):
     """A class with sentences of its own is their mean, the others are the mean of both templates."""
-    (tiny / "names.yaml").write_text(
-        "blue_dot: dot\ngreen_bar: [a bar, one green bar]\ngrey_cross: cross\nred_circle: o\n"
-    )
+    names = "blue_dot: dot\ngreen_bar: [a bar, bars]\ngrey_cross: cross\nred_circle: o\n"
+    (tiny / "names.yaml").write_text(names)
     params = copy.deepcopy(project.PARAMS)
     named = {"path": "names.yaml", "sha256": sha256(tiny / "names.yaml")}
     params["datasets"]["shapes"] |= {"prompt": ["a {}", "my {}."], "class_names": named}
