@@ -11,6 +11,7 @@ from dvc.repo import Repo
 
 from tests import project
 from tests.project import ROOT, run, succeeded
+from ulfine.data.downsampled import NAMES
 from ulfine.params.base import read_yaml
 from ulfine.study import studies
 
@@ -52,20 +53,21 @@ def clone(tmp_path_factory) -> Path:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         (folder / name).parent.mkdir(exist_ok=True)
         copy(ROOT / name, folder / name)
-    for name, classes, pictures in (("imagenet127", 127, 3), ("cifar10", 10, 5000)):
-        one = folder / "data" / name / "one"
-        one.mkdir(parents=True)
-        for number in range(pictures):
-            (one / f"{number}.jpg").touch()
-        for part in ("train", "test"):
-            (one.parent / part).mkdir()
-            for k in range(classes):  # all classes are that one folder, which is quick
-                (one.parent / part / str(k)).symlink_to(one)
+    for place, head in (("cifar10/train", 5000), ("cifar10/test", 1), ("openclipart", 1)):
+        for k in range(10):
+            (folder / "data" / place / str(k)).mkdir(parents=True)
+            for number in range(int(head * 0.65**k) + (150 if head > 1 else 10)):
+                (folder / "data" / place / str(k) / f"{number}.jpg").touch()
+    (folder / "data/imagenet64").mkdir()
+    for name in (*NAMES["train"], *NAMES["test"]):
+        (folder / "data/imagenet64" / name).touch()
+    params = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(params.replace("/usr/share/openclipart/png", "data/openclipart"))
     succeeded(run(folder, "git", "init", "-q"))
     return folder
 
 
-FAST = ("default", "paper-cifar10-scratch")  # the others differ in names alone
+FAST = ("default", "cifar10-short")  # without and with a baseline; the others differ in names alone
 
 
 @pytest.mark.parametrize(
