@@ -100,6 +100,18 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def proved(path: Path, expected: str | None) -> str:
+    """The hash of a file that params.yaml names. expected: what stands there; None where nothing does.
+
+    Raises:
+        ValueError: the file has changed; the message has both.
+    """
+    found = sha256(path)
+    if expected not in (None, found):
+        raise ValueError(f"{path}: sha256 is {found}, params.yaml expects {expected}")
+    return found
+
+
 def digest(values: Any) -> str:
     """A hash of JSON values that does not depend on the order of keys, nor on 2 against 2.0."""
     canonical = json.dumps(_numbers(values), sort_keys=True, separators=(",", ":"))

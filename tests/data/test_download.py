@@ -15,6 +15,7 @@ from urllib.error import URLError
 import pytest
 
 from tests.pictures import md5, random_bytes
+from tests.serving import serving
 from ulfine.data import download
 from ulfine.data.download import fetch, unpack
 
@@ -71,13 +72,8 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch):
     monkeypatch.setattr(download, "PAUSE", 0)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    served = Server()
-    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield served
-    served.shutdown()
-    served.server_close()
-    thread.join()
+    with serving(Server()) as served:
+        yield served
 
 
 @pytest.fixture

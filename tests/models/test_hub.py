@@ -2,13 +2,13 @@
 
 import hashlib
 import re
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from huggingface_hub import constants
 
 from tests.pictures import random_bytes
+from tests.serving import serving
 from ulfine.data import download
 from ulfine.models import hub
 
@@ -69,12 +69,8 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(download, "PAUSE", 0)
     monkeypatch.setattr(download, "TRIES", 1)
-    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield served
-    served.shutdown()
-    served.server_close()
-    thread.join()
+    with serving(served):
+        yield served
 
 
 def test_a_large_file_that_broke_off_goes_on_where_it_stopped(server, tmp_path):

@@ -11,7 +11,7 @@ from PIL import Image
 from ulfine.data.classes import shown
 from ulfine.data.pictures import square
 from ulfine.data.store import PARTS, Counts, Loaded, Part, counted
-from ulfine.files import sha256
+from ulfine.files import proved
 from ulfine.params.dataset import ArraySource
 
 ARRAYS = ("classes", "train_images", "train_labels", "test_images", "test_labels")
@@ -44,9 +44,7 @@ def class_counts(source: ArraySource) -> Counts:
 @contextmanager
 def _opened(source: ArraySource) -> Iterator[np.lib.npyio.NpzFile]:
     path = Path(source.path)
-    found = sha256(path)
-    if found != source.sha256:
-        raise ValueError(f"{path}: sha256 is {found}, params.yaml expects {source.sha256}")
+    proved(path, source.sha256)
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: not a .npz file")
     with np.load(path, allow_pickle=False) as archive:

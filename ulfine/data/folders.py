@@ -49,9 +49,9 @@ class Scan:
         self._require_own(folder)
         names = []
         for entry in self._entries(str(folder)):
-            if self._is_folder(entry):
+            if entry.is_dir(follow_symlinks=False):
                 names.append(entry.name)
-            elif os.path.realpath(entry.path) != self.apart:
+            else:
                 self.others += 1
         if not names:
             raise ValueError(f"{folder}: holds no folders, of which each class needs one ({holds})")
@@ -69,11 +69,11 @@ class Scan:
         while pending:
             below = pending.pop()
             for entry in self._entries(f"{folder}/{below}"):
-                if self._is_folder(entry):
+                if entry.is_dir(follow_symlinks=False):
                     pending.append(f"{below}{entry.name}/")
                 elif entry.name.lower().endswith(SUFFIXES) and entry.is_file(follow_symlinks=False):
                     names.append(below + entry.name)
-                elif os.path.realpath(entry.path) != self.apart:
+                else:
                     self.others += 1
         if not names:
             left_out = {"links": self.links - links, "other files": self.others - others}
@@ -89,11 +89,8 @@ class Scan:
                 if entry.is_symlink():
                     self._require_inside(entry.path)
                     self.links += 1
-                else:
+                elif not entry.is_dir(follow_symlinks=False) or os.path.realpath(entry.path) != self.apart:
                     yield entry
-
-    def _is_folder(self, entry: os.DirEntry) -> bool:
-        return entry.is_dir(follow_symlinks=False) and os.path.realpath(entry.path) != self.apart
 
     def _require_own(self, folder: Path) -> None:
         if folder != self.root and folder.is_symlink():

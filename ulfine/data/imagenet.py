@@ -14,7 +14,7 @@ from ulfine.data.downsampled import Batch, find_batches
 from ulfine.data.folders import Files, Scan, part_of
 from ulfine.data.pictures import square
 from ulfine.data.store import PARTS, Counts, LeftOut, Loaded, Part
-from ulfine.files import read_csv, sha256
+from ulfine.files import proved, read_csv
 from ulfine.params.dataset import CheckedFile, ImageNetSource
 
 COLUMNS = ("synset", "downsampled_label", "group", "name")
@@ -38,9 +38,7 @@ def read_groups(file: CheckedFile) -> Groups:
         FileNotFoundError: it is not there.
     """
     path = Path(file.path)
-    found = sha256(path)
-    if found != file.sha256:
-        raise ValueError(f"{path}: sha256 is {found}, params.yaml expects {file.sha256}")
+    proved(path, file.sha256)
     names: dict[str, str] = {}
     of_synset: dict[str, str] = {}
     of_label: dict[int, str] = {}
@@ -123,8 +121,8 @@ def _from_batches(batches: list[Batch], groups: Groups, resolution: int) -> Part
 
     def pictures() -> Iterator[np.ndarray]:
         for batch, of_batch in zip(batches, labels, strict=True):
-            pairs = zip(of_batch, downsampled.pictures(batch, len(of_batch)), strict=True)
-            yield from (square(Image.fromarray(picture), resolution) for _, picture in pairs)
+            found = downsampled.pictures(batch, len(of_batch))
+            yield from (square(Image.fromarray(picture), resolution) for picture in found)
 
     return Part(np.concatenate(labels), pictures())
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, StrictStr
 
 from ulfine.data.classes import shown
-from ulfine.files import sha256
+from ulfine.files import proved
 from ulfine.params.base import read_yaml, validated
 from ulfine.params.dataset import CheckedFile, ClassNames
 
@@ -39,9 +39,7 @@ def read_names(file: CheckedFile, classes: list[str] | None) -> dict[str, str | 
         ValueError, FileNotFoundError: as `sentences` says.
     """
     path = Path(file.path)
-    found = sha256(path)
-    if found != file.sha256:
-        raise ValueError(f"{path}: sha256 is {found}, params.yaml expects {file.sha256}")
+    proved(path, file.sha256)
     read = read_yaml(path)
     given = dict(zip(shown(map(str, read), path), read.values(), strict=True))
     known = given.keys() if classes is None else set(classes)

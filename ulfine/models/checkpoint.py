@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ulfine.files import sha256
+from ulfine.files import proved
 from ulfine.params.backbone import FOLDER, Backbone
 
 ENDINGS = (".safetensors", ".bin", ".pth")
@@ -45,5 +45,5 @@ def require_unchanged(backbone: Backbone) -> None:
         if not folder.is_dir():
             return
         path = checkpoint_in(folder)
-    if path.is_file() and (found := sha256(path)) != backbone.sha256:
-        raise ValueError(f"{path}: sha256 is {found}, params.yaml expects {backbone.sha256}")
+    if path.is_file():
+        proved(path, backbone.sha256)

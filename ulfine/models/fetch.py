@@ -14,10 +14,9 @@ from open_clip.model import set_model_preprocess_cfg
 from safetensors import SafetensorError
 from torch import nn
 
-from ulfine.files import sha256
+from ulfine.files import proved
 from ulfine.models import hub
 from ulfine.models.backbone import Tokenizer, Towers, build, first_mismatch, tokenizer
-from ulfine.models.checkpoint import require_unchanged
 from ulfine.models.fits import BIAS, require_fits, shapes
 from ulfine.models.resolution import native
 from ulfine.models.source import source
@@ -35,8 +34,7 @@ def fetch(spec: Backbone) -> Towers:
         ValueError: it does not exist, cannot be had, was changed, or its weights do not fit; nothing is unpickled.
     """
     found = source(spec)
-    require_unchanged(spec)
-    digest = sha256(found.checkpoint)
+    digest = proved(found.checkpoint, spec.sha256)
     config = found.config
     reads = _tokenizer(config["text_cfg"], spec.model)
     with _naming(found.checkpoint, spec.model):
