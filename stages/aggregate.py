@@ -6,13 +6,14 @@ writes  results/{study}/runs.csv, summary.csv, summary.md, cost.csv
 
 from ulfine.stage import stage
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
 
 from ulfine.cell import Cell, cell
 from ulfine.evaluation.aggregate import cost_table, markdown, runs_table, summary_table
-from ulfine.files import new_file, read_json, write_text
+from ulfine.files import new_file, read_json
 
 
 @stage
@@ -23,16 +24,16 @@ def main() -> None:
     costs = cost_table([each.names | read_json(each.record) for each in cells])
     summary = summary_table(runs)
     text = markdown(summary, at.params.study)
-    folder = Path("results", at.params.study)
-    for name, table in (("runs", runs), ("summary", summary), ("cost", costs)):
-        write_table(folder / f"{name}.csv", table)
-    write_text(folder / "summary.md", text)
+    tables = {"runs.csv": csv(runs), "summary.csv": csv(summary), "cost.csv": csv(costs), "summary.md": text}
+    with ExitStack() as whole:  # tables of one run, or none
+        for name, content in tables.items():
+            part = whole.enter_context(new_file(Path("results", at.params.study, name)))
+            part.write_text(content, encoding="utf-8", newline="\n")
 
 
-def write_table(target: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV; what is unknown is empty."""
-    with new_file(target) as part:
-        table.to_csv(part, index=False, lineterminator="\n")
+def csv(table: pd.DataFrame) -> str:
+    """A table as CSV; what is unknown is empty."""
+    return table.to_csv(index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

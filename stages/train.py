@@ -19,7 +19,7 @@ from ulfine.arrays import write_tensors
 from ulfine.cell import Cell, cell
 from ulfine.data.features import META, Features
 from ulfine.data.store import open_store
-from ulfine.files import digest, new_folder, read_json, sha256, write_csv, write_json
+from ulfine.files import digest, new_file, new_folder, read_json, sha256, write_csv, write_json
 from ulfine.pipeline import NO_BACKBONE, code
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.device import prepare
@@ -50,8 +50,9 @@ def main(dataset: str, setting: str, backbone: str, method: str, seed: int) -> N
             device=device,
             checkpoint=checkpoint,
         )
-    write_run(at, inputs.split, result)
-    write_json(at.record, make_record(device, result.cost))
+    with new_folder(at.run) as folder, new_file(at.record) as record:  # both or none
+        write_run(folder, at, inputs.split, result)
+        write_json(record, make_record(device, result.cost))
     checkpoint.remove()
 
 
@@ -90,8 +91,8 @@ def params_digest(at: Cell, split: dict) -> str:
     return digest([at.params.values, counts, pool, read_json(origin(at))])
 
 
-def write_run(at: Cell, split: dict, result: Result) -> None:
-    """Write everything that is deterministic."""
+def write_run(folder: Path, at: Cell, split: dict, result: Result) -> None:
+    """Fill `folder` with everything that is deterministic."""
     stand_in = at.names["backbone"] != NO_BACKBONE and at.params.backbone.pretrained == "embedded"
     rows = result.rows
     logs = {
@@ -100,15 +101,14 @@ def write_run(at: Cell, split: dict, result: Result) -> None:
         "classifiers": rows.classifiers,
         "validation": rows.validation,
     }
-    with new_folder(at.run) as folder:
-        for name, tensors in (("logits", result.logits), ("weights", result.weights), ("cosines", result.cosines)):
-            if tensors:
-                write_tensors(folder / f"{name}.safetensors", tensors)
-        for name, table in logs.items():
-            if table:  # zero-shot has none
-                write_csv(folder / f"{name}.csv", table)
-        facts = {"params_digest": params_digest(at, split), "stand_in": stand_in}
-        write_json(folder / "run.json", result.summary | facts)
+    for name, tensors in (("logits", result.logits), ("weights", result.weights), ("cosines", result.cosines)):
+        if tensors:
+            write_tensors(folder / f"{name}.safetensors", tensors)
+    for name, table in logs.items():
+        if table:  # zero-shot has none
+            write_csv(folder / f"{name}.csv", table)
+    facts = {"params_digest": params_digest(at, split), "stand_in": stand_in}
+    write_json(folder / "run.json", result.summary | facts)
 
 
 if __name__ == "__main__":

@@ -36,8 +36,11 @@ def main() -> None:
                 print_table()
             case "parameters":
                 write_text(REFERENCE, reference())
-    except (ValueError, OSError) as error:
-        sys.exit(explained(error))
+    except Exception as error:
+        line = explained(error)
+        if line is None:
+            raise
+        sys.exit(line)
 
 
 def choose_study(name: str) -> None:

@@ -21,6 +21,13 @@ def open_array(path: Path) -> np.ndarray:
         raise ValueError(f"{path}: truncated, or not a .npy file ({error}); delete it and run again") from None
 
 
+def write_array(target: Path, array: np.ndarray) -> None:
+    """Write a .npy file as `np.save` does, which forgets why the system refuses to write."""
+    with target.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(np.ascontiguousarray(array).data)
+
+
 def write_tensors(target: Path, tensors: dict[str, np.ndarray]) -> None:
     """Write named arrays as safetensors; the same arrays give the same bytes."""
     with new_file(target) as part:

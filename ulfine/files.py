@@ -5,45 +5,98 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from ulfine.errors import NO_ROOM, system_error
 
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A folder to fill; it becomes `target` when the block ends and vanishes when the block raises."""
+    """A folder to fill; it becomes `target` when the block ends and vanishes when the block raises.
+
+    Raises:
+        OSError: it cannot be written; the error names `target`.
+    """
     part, old = _beside(target, "part"), _beside(target, "old")
-    for left in (part, old):  # by a run that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    part.mkdir(parents=True)
+    with naming(target, part, NO_ROOM):  # the block may read other files as well
+        for left in (part, old):  # by a run that was killed
+            if left.exists():
+                shutil.rmtree(left)
+        try:
+            part.mkdir(parents=True)
+            yield part
+            _exchange(part, target, old)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(part: Path, target: Path, old: Path) -> None:
+    if target.exists():
+        target.rename(old)  # a kill while it is deleted must not leave half of it under its name
     try:
-        yield part
-        if target.exists():
-            target.rename(old)  # a kill while it is deleted must not leave half of it under its name
         part.rename(target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
 
 
 @contextmanager
 def new_file(target: Path) -> Iterator[Path]:
-    """A file to write; it becomes `target` when the block ends and vanishes when the block raises."""
+    """A file to write; it becomes `target` when the block ends and vanishes when the block raises.
+
+    Raises:
+        OSError: it cannot be written; the error names `target`.
+    """
     part = _beside(target, "part")
-    part.parent.mkdir(parents=True, exist_ok=True)
+    with naming(target, part):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield part
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())  # or a power cut leaves an empty file under the right name
+            part.replace(target)
+        finally:
+            with suppress(OSError):  # nothing is there, or the disk is read-only
+                part.unlink()
+
+
+@contextmanager
+def naming(target: Path, part: Path | None = None, numbers: Container[int] | None = None) -> Iterator[None]:
+    """Let what the system refuses name a file: errors of writing name none, or one that users do not know.
+
+    part: the temporary name of `target`. numbers: of the errors without a name that are about `target`; None for all.
+    """
     try:
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())  # or a power cut leaves an empty file under the right name
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+        yield
+    except Exception as error:
+        failed = system_error(error)
+        if failed is None or failed.errno is None:
+            raise
+        if failed.filename is not None:
+            failed.filename = os.fsdecode(failed.filename).replace(str(part or target), str(target))
+        elif numbers is None or failed.errno in numbers:
+            failed.filename = str(target)
+        raise failed  # noqa: B904 (most often it is the same)
 
 
 def _beside(target: Path, suffix: str) -> Path:
     return target.with_name(f".{target.name}.{suffix}")
+
+
+def reserve(file: BinaryIO, size: int) -> None:
+    """Make `file` that long, so that a full disk shows before hours of work; where that cannot be known, do nothing."""
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except AttributeError:  # not on macOS
+        return
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
 
 
 def write_text(target: Path, text: str) -> None:

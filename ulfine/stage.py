@@ -34,7 +34,7 @@ _set_threads()
 def stage(main: Callable[..., None]) -> Callable[[], None]:
     """Make `main` callable without arguments: `--key value` for each of its parameters, all required.
 
-    A ValueError or OSError ends the process with exit code 1 and one line; ULFINE_TRACEBACK=1 shows the traceback.
+    An error that is no bug ends the process with exit code 1 and one line; ULFINE_TRACEBACK=1 shows the traceback.
     """
     name = Path(inspect.getfile(main)).stem
     keys = inspect.signature(main).parameters
@@ -54,10 +54,11 @@ def stage(main: Callable[..., None]) -> Callable[[], None]:
             main(**cell)
             if parameters(name, cell) != before:  # the engines would record the new values with the old results
                 raise ValueError(f"{PARAMS}: changed while this ran; run again")
-        except (ValueError, OSError) as error:
-            if os.environ.get("ULFINE_TRACEBACK"):
+        except Exception as error:
+            line = explained(error)
+            if line is None or os.environ.get("ULFINE_TRACEBACK"):
                 raise
-            sys.exit(f"{label}: {explained(error)}")
+            sys.exit(f"{label}: {line}")
         print(f"{label}: done in {time.perf_counter() - started:.1f} s")
 
     return run

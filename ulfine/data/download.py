@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from ulfine.files import new_folder
+from ulfine.errors import machine_failed
+from ulfine.files import naming, new_folder
 from ulfine.progress import progress
 
 try:
@@ -140,7 +141,7 @@ def _receive(url: str, part: Path) -> None:
 
 
 def _append(response: HTTPResponse, part: Path, start: int, total: int | None) -> None:
-    with part.open("ab") as file, progress(total, part.stem, "B", start) as bar:
+    with naming(part), part.open("ab") as file, progress(total, part.stem, "B", start) as bar:
         file.truncate(start)
         while chunk := _read(response):
             file.write(chunk)
@@ -186,4 +187,6 @@ def _unpack(archive: Path, folder: Path) -> None:
                     inside = str(PurePosixPath(*path.parts[1:]))
                     tar.extract(member.replace(name=inside), part, filter="data")
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        if machine_failed(error):
+            raise
         raise ValueError(f"{archive}: cannot be unpacked ({error})") from None

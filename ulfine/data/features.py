@@ -4,6 +4,8 @@ A folder of `{view}.{space}.npy`, where view is plain, test, weak or strong and 
 `test` have shape (N, D); `weak` and `strong` have shape (views, N, D). Beside them text.safetensors and meta.json.
 """
 
+import math
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ulfine.arrays import open_array, read_tensors
+from ulfine.files import reserve
 
 VIEWS = ("plain", "weak", "strong", "test")
 SPACES = ("pooled", "joint")
@@ -59,25 +62,35 @@ class Features:
 
 
 class Filling:
-    """A .npy array of known shape that is filled by index and proved complete.
+    """A .npy array of float32, of known shape, whose rows are filled by number and proved complete.
+
+    A plain file: a full disk kills a process that writes to a memory map.
 
     Raises:
         ValueError: in `close`, when a row was never written or was written twice.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
-        self.path = path
-        self.rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-        self.written = np.zeros(shape[:-1], np.uint8)
+        self.path, self.width = path, shape[-1]
+        self.written = np.zeros(math.prod(shape[:-1]), np.uint8)
+        with path.open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            self.start = file.tell()
+            reserve(file, self.start + 4 * math.prod(shape))
 
-    def put(self, index: tuple | slice, rows: np.ndarray) -> None:
-        """Write `rows` at `index`, an index into all axes but the last."""
-        self.rows[index] = rows
-        self.written[index] += 1
+    def put(self, first: int, rows: np.ndarray) -> None:
+        """Write `rows` (n, D) from row `first` on, as counted over all axes but the last."""
+        content = np.ascontiguousarray(rows, "<f4").reshape(len(rows), self.width)
+        self.written[first : first + len(rows)] += np.ones(len(rows), np.uint8)
+        with self.path.open("rb+") as file:
+            file.seek(self.start + 4 * first * self.width)
+            file.write(content.data)
 
     def close(self) -> None:
-        """Flush, and check that every row was written once."""
+        """Check that every row was written once, and that all is on disk."""
         wrong = int((self.written != 1).sum())
         if wrong:
             raise ValueError(f"{self.path}: {wrong} of {self.written.size} rows were not written exactly once")
-        self.rows.flush()
+        with self.path.open("rb+") as file:
+            os.fsync(file.fileno())

@@ -1,6 +1,5 @@
 """One picture file to a square array of bytes, whatever the file turns out to hold."""
 
-import errno
 import os
 import warnings
 from collections.abc import Iterable, Iterator
@@ -11,7 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ulfine.data.store import Broken
-from ulfine.errors import printable
+from ulfine.errors import machine_failed, printable
 from ulfine.params.dataset import FolderSource, ImageNetSource, TorchvisionSource
 
 # Formats whose decoders run nothing else (EPS starts Ghostscript), by the names of their files. MPO opens as JPEG.
@@ -109,12 +108,10 @@ def read(path: str | Path, resolution: int) -> np.ndarray:
 
 
 def _machine_failure(error: Exception) -> str | None:
-    """What failed, if it was not the file. Errors of Pillow's own have no number."""
-    if isinstance(error, MemoryError):
-        return "not enough memory"
-    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # damaged TIFF points where no file goes
-        return error.strerror
-    return None
+    """What failed, if it was not the file."""
+    if not machine_failed(error):
+        return None
+    return error.strerror if isinstance(error, OSError) else "not enough memory"
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from ulfine.data.download import fetch, md5, unpack
 from ulfine.data.pictures import read_all, square
 from ulfine.data.store import PARTS, Counts, Loaded, Part
 from ulfine.data.unpickle import unpickled
+from ulfine.errors import machine_failed
 from ulfine.files import read_json
 from ulfine.params.dataset import TorchvisionSource
 
@@ -207,6 +208,8 @@ def _svhn(kind: Any, root: Path) -> tuple[list[str], dict[str, Arrays]]:
         try:
             found = loadmat(path, variable_names=("X", "y"))
         except Exception as error:  # a damaged file raises MatReadError, zlib.error, TypeError, …
+            if machine_failed(error):
+                raise
             raise ValueError(f"{path}: not a readable .mat file ({error})") from None
         pictures, labels = (np.asarray(found.get(key, ())) for key in ("X", "y"))
         if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[:3] != (32, 32, 3):

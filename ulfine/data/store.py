@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from ulfine.arrays import open_array
+from ulfine.arrays import open_array, write_array
 from ulfine.files import read_json, sha256, write_json
 from ulfine.progress import progress
 
@@ -92,7 +92,7 @@ def write_store(folder: Path, loaded: Loaded, resolution: int, licence: str) -> 
         dropped = _write_images(folder / f"{part}_images.npy", loaded.parts[part], shape)
         _require_some_left(labels, dropped, loaded.classes, part)
         kept = np.delete(labels, list(dropped))
-        np.save(folder / f"{part}_labels.npy", kept, allow_pickle=False)
+        write_array(folder / f"{part}_labels.npy", kept)
         counts[part] = counted(kept, len(loaded.classes))
         skipped |= {broken.path: broken.reason for broken in dropped.values()}
     meta = {

@@ -23,6 +23,8 @@ def unpickled(file: IO[bytes], name: str) -> Any:
         return _Unpickler(file, encoding="latin1").load()
     except _RefusedError as error:
         raise ValueError(f"{name}: {error}") from None
+    except MemoryError:
+        raise ValueError(f"{name}: not enough memory to read it") from None
     except Exception as error:  # bad opcodes raise about anything
         raise ValueError(f"{name}: not a readable pickle ({type(error).__name__}: {ascii(str(error))[1:-1]})") from None
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig
 
 from ulfine.arrays import read_tensors
+from ulfine.errors import out_of_memory
 from ulfine.files import read_json, sha256, write_json
 from ulfine.models.resolution import (
     native,
@@ -156,6 +157,8 @@ def require_usable(folder: Path, backbone: Backbone) -> None:
     try:
         text = clip.encode_text(tokenize(["a photo of a cat"]), normalize=True)
     except Exception as error:  # open_clip and transformers raise anything for a text tower that is configured wrong
+        if out_of_memory(error):
+            raise
         message = " ".join(str(error).split())
         raise ValueError(f"the text tower cannot take a sentence ({type(error).__name__}: {message})") from None
     require_features("a sentence", text, width)
@@ -182,6 +185,8 @@ def _tensors(path: Path, prefix: str) -> dict[str, Tensor]:
     except OSError:
         raise
     except Exception as error:  # safetensors raises its own type, which derives from Exception alone
+        if out_of_memory(error):
+            raise
         raise ValueError(f"{path}: truncated, or not a .safetensors file ({error}); delete it and run again") from None
 
 

@@ -45,7 +45,7 @@ def extract_images(
                     rows = slice(start, min(start + BATCH, len(images)))
                     batch = augment(np.array(images[rows]), key(stream, number, start))
                     for space, values in zip(SPACES, _forward(tower, batch, device), strict=True):
-                        files[space].put((number, rows) if many else rows, values)
+                        files[space].put(number * len(images) + start, values)
                     bar.update(len(batch))
             for file in files.values():
                 file.close()

@@ -14,6 +14,7 @@ from open_clip.model import set_model_preprocess_cfg
 from safetensors import SafetensorError
 from torch import nn
 
+from ulfine.errors import machine_failed, out_of_memory
 from ulfine.files import proved
 from ulfine.models import hub
 from ulfine.models.backbone import Tokenizer, Towers, build, first_mismatch, tokenizer
@@ -64,6 +65,8 @@ def _built(config: dict[str, Any], name: str) -> nn.Module:
     try:
         return build(config)
     except Exception as error:  # open_clip, timm and transformers raise anything for a configuration that is wrong
+        if out_of_memory(error):
+            raise
         raise ValueError(f"model = {name!r}: cannot be built: {_one_line(error)}") from None
 
 
@@ -74,6 +77,8 @@ def _tokenizer(text: dict[str, Any], name: str) -> Tokenizer:
     try:
         return tokenizer(text)
     except Exception as error:  # as above, of transformers alone
+        if out_of_memory(error):
+            raise
         raise ValueError(f"{where or name}: no tokenizer can be made: {_one_line(error)}") from None
 
 
@@ -88,6 +93,8 @@ def _naming(path: Path, name: str) -> Iterator[None]:
         with warnings.catch_warnings(action="ignore"):  # torch's, of a TorchScript archive: the error says it too
             yield
     except Exception as error:  # of a file that is anything but a checkpoint of this model
+        if machine_failed(error):
+            raise
         reason = _unreadable(path, error)
         raise ValueError(f"{path}: {reason or f'does not fit model {name}: {first_mismatch(error)}'}") from None
 

@@ -9,6 +9,7 @@ from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from ulfine.data.download import fetch as download
+from ulfine.errors import NO_ROOM
 from ulfine.files import sha256
 
 TEXT_FILES = ("*.json", "*.txt", "*.model")  # configuration and tokenizer of a text tower
@@ -125,5 +126,8 @@ def _missing(repository: str, what: str, arguments: str, revision: str | None) -
     )
 
 
-def _refused(repository: str, error: Exception) -> ValueError:
+def _refused(repository: str, error: Exception) -> ValueError | OSError:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        error.filename = error.filename or constants.HF_HUB_CACHE
+        return error
     return ValueError(f"https://huggingface.co/{repository}: {type(error).__name__}: {error}")

@@ -10,6 +10,7 @@ from open_clip.transformer import VisionTransformer
 from timm.layers import HybridEmbed, PatchEmbed
 from torch import Tensor, nn
 
+from ulfine.errors import out_of_memory
 from ulfine.models.tower import ImageTower
 
 RESNET_STRIDE = 32  # of open_clip's ModifiedResNet, whose attention pool has a position for each cell
@@ -69,6 +70,8 @@ def require_runs(tower: ImageTower, width: int) -> None:
     try:
         features = tower.joint(tower.pooled(torch.zeros(1, side, side, 3, dtype=torch.uint8)))
     except (RuntimeError, AssertionError, ValueError) as error:
+        if out_of_memory(error):
+            raise
         raise ValueError(f"resolution = {side}: this tower cannot take it ({' '.join(str(error).split())})") from None
     require_features("a blank picture", features, width)
 

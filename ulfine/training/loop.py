@@ -12,6 +12,7 @@ import torch
 from torch.optim import SGD, AdamW, Optimizer
 
 from ulfine.data.augmentation import five_crops
+from ulfine.errors import advising
 from ulfine.params.train import Train
 from ulfine.progress import progress
 from ulfine.training.average import WeightAverage
@@ -85,7 +86,7 @@ class Loop:
 
     def _counted_step(self, step: int) -> None:
         counter = flop_counter() if self.flops is None else nullcontext()
-        with counter:
+        with counter, advising("a smaller train.batch_size or train.unlabeled_ratio takes less"):
             self._step(step)
         if self.flops is None:  # one step stands for all: they have the same shapes
             self.flops = counter.get_total_flops()
