@@ -1,6 +1,5 @@
 """Published archives: fetched piece by piece, proved by their checksum, unpacked whole or not at all."""
 
-import hashlib
 import os
 import re
 import ssl
@@ -15,7 +14,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from ulfine.errors import machine_failed
-from ulfine.files import naming, new_folder
+from ulfine.files import md5, naming, new_folder
 from ulfine.progress import progress
 
 try:
@@ -33,12 +32,6 @@ Proof = Callable[[Path], str]  # md5 or sha256
 
 class _DroppedError(Exception):
     """A connection that broke, or a server that is overloaded; what came is kept."""
-
-
-def md5(path: Path) -> str:
-    """The checksum by which data sets are published, in hexadecimal; it proves a whole file, not its author."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def fetch(urls: Sequence[str], target: Path, expected: str, proof: Proof = md5) -> None:

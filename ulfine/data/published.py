@@ -18,12 +18,12 @@ import numpy as np
 from PIL import Image
 
 from ulfine.data.classes import shown
-from ulfine.data.download import fetch, md5, unpack
+from ulfine.data.download import fetch, unpack
 from ulfine.data.pictures import read_all, square
 from ulfine.data.store import PARTS, Counts, Loaded, Part
 from ulfine.data.unpickle import unpickled
 from ulfine.errors import machine_failed
-from ulfine.files import read_json
+from ulfine.files import md5, read_json
 from ulfine.params.dataset import TorchvisionSource
 
 COUNTS = {
