@@ -7,6 +7,7 @@ removed. Resident memory is read from /proc (Linux) twenty times a second.
 """
 
 import argparse
+import copy
 import os
 import shutil
 import subprocess
@@ -51,7 +52,7 @@ def make_project(folder: Path, number: int) -> None:
     for name in ("stages", "ulfine"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "dvc.yaml", folder)
-    values = read_yaml(ROOT / "params.yaml")
+    values = copy.deepcopy(read_yaml(ROOT / "params.yaml"))
     source = {"kind": "folder", "path": "pictures", "licence": "none"}
     values["datasets"]["generated"] = values["datasets"]["fashion-mnist-mini"] | {"source": source, "resolution": 16}
     (folder / "params.yaml").write_text(yaml.safe_dump(values))

@@ -1,5 +1,6 @@
 """DVC and Snakemake: the same graph, for every study."""
 
+import copy
 import json
 import re
 import shutil
@@ -95,7 +96,7 @@ def leaves(values: object, key: str = "") -> list[str]:
 def test_every_key_of_the_parameters_is_watched_by_a_stage(clone):
     """Of the entries that the grid chooses; the others are watched once it chooses them."""
     succeeded(run(clone, "python", "-m", "ulfine", "study", "default"))
-    params = read_yaml(clone / "params.yaml")
+    params = copy.deepcopy(read_yaml(clone / "params.yaml"))
     grid = params["grid"]
     grid["method"] += grid["baseline"]
     for section in ("dataset", "backbone", "method"):

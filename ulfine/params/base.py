@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -80,7 +81,7 @@ def _line(node: yaml.Node) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
+    """The mapping in a YAML file: as long as the text is the same, the same object, which nobody may change.
 
     Raises:
         ValueError: the file is not YAML, not a mapping, gives a key twice, or can be read in two ways.
@@ -91,6 +92,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
 
 
+@lru_cache(maxsize=8)  # Snakemake's rules ask for params.yaml once for each cell
 def parsed(text: str, where: str) -> dict[str, Any]:
     """The mapping in a YAML text; `where` names it in the message, see `read_yaml`."""
     try:
