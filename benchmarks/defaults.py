@@ -17,16 +17,17 @@ from pathlib import Path
 import pandas as pd
 
 from ulfine.cell import Cell
+from ulfine.code import manifests
 from ulfine.data.features import Features
 from ulfine.data.splits import manifest
 from ulfine.data.store import open_store
 from ulfine.evaluation.cell import metrics
-from ulfine.files import digest, sha256
+from ulfine.files import digest
 from ulfine.models.backbone import load_image_tower
 from ulfine.params.base import read_yaml, validated
 from ulfine.params.root import Params
 from ulfine.params.train import Train, merged
-from ulfine.pipeline import PARAMS, code
+from ulfine.pipeline import PARAMS
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.device import prepare
 from ulfine.training.inputs import Inputs
@@ -150,8 +151,7 @@ def parameters_key(params: Params, method: str, options: dict, names: tuple[str,
     """A digest of what a run stands on beside its seed; a change that sets a value to what it is makes no new one."""
     sections = [params.methods[method], params.datasets[names[0]], params.backbones[names[2]]]
     values = [section.model_dump(exclude={"train"}) for section in (*sections, params.augmentation, params.runtime)]
-    sources = [sha256(Path(path)) for path in code("train")]
-    return digest([values, options, names, sources])[:12]
+    return digest([values, options, names, manifests()["train"]])[:12]
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:

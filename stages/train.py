@@ -20,7 +20,7 @@ from ulfine.cell import Cell, cell
 from ulfine.data.features import META, Features
 from ulfine.data.store import open_store
 from ulfine.files import digest, new_file, new_folder, read_json, sha256, write_csv, write_json
-from ulfine.pipeline import NO_BACKBONE, code
+from ulfine.pipeline import NO_BACKBONE, manifest
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.device import prepare
 from ulfine.training.inputs import Inputs
@@ -78,9 +78,8 @@ def origin(at: Cell) -> Path:
 
 def checkpoint_key(at: Cell) -> str:
     """A digest of all that the run depends on: parameters, split, pictures and towers, and code."""
-    sources = {path: sha256(Path(path)) for path in code("train", at.names)}
-    inputs = [sha256(at.split), sha256(origin(at)), str(torch.__version__)]
-    return digest([at.params.values, at.names, inputs, sources])
+    inputs = [sha256(path) for path in (at.split, origin(at), manifest("train", at.names))]
+    return digest([at.params.values, at.names, inputs, str(torch.__version__)])
 
 
 def params_digest(at: Cell, split: dict) -> str:

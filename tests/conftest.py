@@ -15,10 +15,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
-    """A tiny project whose data, backbone, splits and features are made; copy it, never change it."""
+    """A tiny project whose manifests, data, backbone, splits and features are made; copy it, never change it."""
     folder = project.make_project(tmp_path_factory.mktemp("prepared"))
     names = project.CELL
     for name, keys in (
+        ("manifest", ()),
         ("check", ()),
         ("data", ("dataset",)),
         ("backbone", ("backbone",)),

@@ -106,6 +106,7 @@ def test_snakemake_adopts_what_dvc_restored(by_dvc, tmp_path):
     for made in ("artifacts", ".snakemake"):
         shutil.rmtree(folder / made)
     succeeded(run(folder, "dvc", "checkout"))
+    assert rerun(folder, "dvc") == {"manifest"}
     assert rerun(folder, "snakemake", dry=True)  # it goes by time, and all times are new
     succeeded(run(folder, "snakemake", "--touch", "--cores", "2"))
     assert rerun(folder, "snakemake", dry=True) == set()
@@ -178,13 +179,46 @@ def test_a_dropped_seed_disappears_from_the_tables(by_dvc, by_snakemake, params,
 
 
 @pytest.mark.parametrize("engine", ["dvc", "snakemake"])
-def test_order_comments_and_2_against_2_0_rerun_nothing(by_dvc, by_snakemake, params, engine, tmp_path):
+def test_order_comments_2_against_2_0_and_touched_files_rerun_nothing(by_dvc, by_snakemake, params, engine, tmp_path):
     folder = copied(by_dvc if engine == "dvc" else by_snakemake, tmp_path)
     params["train"] = dict(reversed(params["train"].items())) | {"scale": 25.0}
     project.write_params(folder, params)
     text = (folder / "params.yaml").read_text()
     (folder / "params.yaml").write_text("# a comment\n" + text)
+    for name in ("stages", "ulfine"):
+        for path in (folder / name).rglob("*.py"):
+            path.touch()
     assert rerun(folder, engine) - {"check"} == set()
+
+
+def edit(path: Path) -> None:
+    path.write_text(f"{path.read_text()}# a comment\n")
+
+
+@pytest.mark.parametrize("engine", ["dvc", "snakemake"])
+def test_an_edit_of_a_module_reruns_the_stages_that_import_it(by_dvc, by_snakemake, engine, tmp_path):
+    folder = copied(by_dvc if engine == "dvc" else by_snakemake, tmp_path)
+    edit(folder / "ulfine/evaluation/metrics.py")
+    scored = cells("evaluate", "zero_shot") | cells("evaluate", "lp")
+    scored |= {name for name in of_scratch(engine) if name.startswith("evaluate")}
+    if engine == "dvc":  # the metrics are the same bytes, so it makes no tables; Snakemake goes by their time
+        assert rerun(folder, "dvc") == scored | {"manifest"}
+        assert rerun(folder, "snakemake") == {"aggregate"}
+    else:
+        assert rerun(folder, "snakemake") == scored | {"aggregate"}
+    assert rerun(folder, engine, dry=True) == set()
+
+
+@pytest.mark.parametrize("engine", ["dvc", "snakemake"])
+def test_an_edit_of_a_script_reruns_its_stage(by_dvc, by_snakemake, engine, tmp_path):
+    folder = copied(by_dvc if engine == "dvc" else by_snakemake, tmp_path)
+    edit(folder / "stages/split.py")
+    splits = {f"split@shapes-tail-{seed}" for seed in (0, 1)}
+    if engine == "dvc":  # the splits are the same bytes
+        assert rerun(folder, engine) == splits | {"manifest"}
+    else:  # a plan, as all trainings follow
+        follow = {name for stage in ("train", "evaluate") for m in ("zero_shot", "lp") for name in cells(stage, m)}
+        assert rerun(folder, engine, dry=True) == splits | follow | of_scratch(engine) | {"aggregate"}
 
 
 @pytest.mark.parametrize("engine", [("dvc", "repro"), ("snakemake", "--cores", "2")])

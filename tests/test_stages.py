@@ -18,7 +18,7 @@ import torch
 from tests import project
 from tests.project import BASELINE, CELL, ROOT, stage, succeeded
 from ulfine.arrays import read_tensors
-from ulfine.files import sha256
+from ulfine.files import md5, sha256
 from ulfine.models.backbone import load_text_tower
 from ulfine.params.base import read_yaml
 
@@ -167,13 +167,54 @@ def test_the_same_inputs_give_the_same_bytes(trained, tiny):
 def test_a_stage_depends_on_the_files_that_it_imports_and_no_more(trained, name):
     traces = sorted(trained.glob(f"trace-{name}*.json"))
     used = {file for trace in traces for file in json.loads(trace.read_text())["files"]}
-    declared = read_yaml(ROOT / "dvc.yaml")["stages"][name]["deps"]
+    declared = read_yaml(ROOT / "stages/code.yaml")[name]
     script = "train" if name == "baseline" else name
     packages = {file for file in used if file.endswith("__init__.py")}
     assert sorted(used - packages) == sorted(path for path in declared if path.startswith("ulfine/"))
     assert f"stages/{script}.py" in declared
     for package in packages:  # they may be left out because they hold nothing
         assert (ROOT / package).read_text().count('"""') == 2
+
+
+def test_every_stage_depends_on_its_manifest_and_on_no_file_beside():
+    stages = dict(read_yaml(ROOT / "dvc.yaml")["stages"])
+    made = [path for out in stages.pop("manifest")["outs"] for path in out]
+    assert made == [f"artifacts/code/{name}.json" for name in stages]
+    assert list(read_yaml(ROOT / "stages/code.yaml")) == list(stages)
+    for path, declared in zip(made, stages.values(), strict=True):
+        assert [dep for dep in declared["deps"] if dep.endswith(".py") or "artifacts/code" in dep] == [path]
+
+
+def test_a_manifest_holds_the_hashes_and_is_rewritten_when_one_of_them_changes(tiny):
+    split, evaluate = (tiny / f"artifacts/code/{name}.json" for name in ("split", "evaluate"))
+    before = [path.stat().st_mtime_ns for path in (split, evaluate)]
+    edited = tiny / "ulfine/data/splits.py"
+    edited.write_text("# only a comment\n")
+    (tiny / "ulfine/arrays.py").touch()
+    succeeded(stage(tiny, "manifest"))
+    after = [path.stat().st_mtime_ns for path in (split, evaluate)]
+    assert after[0] > before[0] and after[1] == before[1]
+    found = json.loads(split.read_text())
+    assert list(found) == sorted(read_yaml(ROOT / "stages/code.yaml")["split"])
+    assert found["ulfine/data/splits.py"] == "1b73b4ec12155c28402a77ecaf25465c"
+
+
+def test_a_file_that_is_listed_and_not_there_is_named(tiny):
+    (tiny / "ulfine/data/splits.py").unlink()
+    kept = content(tiny / "artifacts/code")
+    line = one_line(stage(tiny, "manifest"))
+    assert line == "manifest: stages/code.yaml: check: ulfine/data/splits.py: no such file"
+    assert content(tiny / "artifacts/code") == kept
+
+
+def test_code_that_was_edited_after_the_manifest_is_in_it_when_a_stage_ends(tiny):
+    """Or an engine would record results of the edited code under the hashes of the old."""
+    edited, manifest = tiny / "ulfine/data/splits.py", tiny / "artifacts/code/split.json"
+    edited.write_text(f"{edited.read_text()}# a comment\n")
+    succeeded(stage(tiny, "split", dataset="shapes", setting="tail", seed=0))
+    found = manifest.read_text()
+    succeeded(stage(tiny, "manifest"))
+    assert md5(edited) in found and manifest.read_text() == found
 
 
 def test_linear_probing_has_no_image_tower_in_memory(trained):

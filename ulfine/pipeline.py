@@ -24,13 +24,17 @@ def _stages() -> dict[str, Any]:
     return read_yaml(PIPELINE)["stages"]
 
 
+def _name(stage: str, cell: dict[str, str | int]) -> str:
+    return BASELINE.get(stage, stage) if cell.get("backbone") == NO_BACKBONE else stage
+
+
 def _declaration(stage: str, cell: dict[str, str | int]) -> dict[str, Any]:
-    return _stages()[BASELINE.get(stage, stage) if cell.get("backbone") == NO_BACKBONE else stage]
+    return _stages()[_name(stage, cell)]
 
 
-def code(stage: str, cell: dict[str, str | int] | None = None) -> list[str]:
-    """The Python files that a stage depends on, for one cell where that differs."""
-    return [path for path in _declaration(stage, cell or {})["deps"] if path.endswith(".py")]
+def manifest(stage: str, cell: dict[str, str | int]) -> Path:
+    """The file with the hashes of the code that a stage depends on for one cell (ulfine/code.py)."""
+    return Path(f"artifacts/code/{_name(stage, cell)}.json")
 
 
 def parameters(stage: str, cell: dict[str, str | int]) -> dict[str, Any]:

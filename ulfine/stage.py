@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ulfine.code import refresh
 from ulfine.errors import explained
 from ulfine.params.base import read_yaml
 from ulfine.pipeline import PARAMS, parameters, resolved
@@ -48,6 +49,7 @@ def stage(main: Callable[..., None]) -> Callable[[], None]:
         label = " ".join([name, *(f"{value}" for value in cell.values())])
         try:
             _require_own_package()
+            refresh(name, cell)
             before = parameters(name, cell)
             if before:
                 resolved(name, cell)

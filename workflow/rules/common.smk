@@ -1,4 +1,4 @@
-"""All the Python of the rules: the checked parameters, and what dvc.yaml declares for a stage.
+"""All the Python of the rules: the checked parameters, the hashes of the code, and what dvc.yaml declares for a stage.
 
 Wrong parameters stop here, before any rule, with one line.
 """
@@ -6,14 +6,16 @@ Wrong parameters stop here, before any rule, with one line.
 import sys
 
 from ulfine.check import OK, checked, write_ok
+from ulfine.code import write_manifests
 from ulfine.errors import explained
-from ulfine.pipeline import NAMES, PARAMS, code, resolved
+from ulfine.pipeline import NAMES, PARAMS, manifest, resolved
 
 if config:
     sys.exit(f"--config and --configfile are not used here: edit {PARAMS}, which DVC reads as well")
 
 try:
     PARAMETERS = checked(PARAMS)
+    MANIFESTS = write_manifests()
 except (ValueError, OSError) as error:
     sys.exit(explained(error))
 
@@ -24,6 +26,11 @@ STUDY = PARAMETERS.study
 CELLS = {name: [cell[name] for cell in PARAMETERS.grid.cells()] for name in NAMES}  # columns, a row for each cell
 THREADS = PARAMETERS.runtime.num_threads
 GPU = int(PARAMETERS.runtime.device.startswith("cuda"))
+
+
+def code(stage):
+    """The file with the hashes of the code that a stage depends on, for one cell where that differs."""
+    return lambda wildcards: str(manifest(stage, dict(wildcards)))
 
 
 def parameters(stage, **names):

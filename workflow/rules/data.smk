@@ -1,11 +1,23 @@
 """From sources to what a training reads.
 
 needs   params.yaml, and the sources that it names
-makes   artifacts/params.ok, artifacts/data/, artifacts/backbones/, artifacts/splits/, artifacts/features/
+makes   artifacts/code/, artifacts/params.ok, artifacts/data/, artifacts/backbones/, artifacts/splits/, artifacts/features/
 
 Parameters are checked whenever Snakemake reads its rules, so `check` runs once and all that touches it is `ancient`: were
 it to run again, Snakemake would hold back whatever else is missing until the next call (9.27, dag.update_needrun).
+Manifests of the code are brought up to date at the same moment, so `manifest` need never run.
 """
+
+
+rule manifest:
+    """Hash the code that each stage depends on."""
+    input:
+        ancient("stages"),
+        ancient("ulfine"),
+    output:
+        MANIFESTS,
+    shell:
+        "python stages/manifest.py"
 
 
 rule check:
