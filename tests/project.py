@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -189,8 +190,25 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@cache
+def without_network() -> tuple[str, ...]:
+    """What to put before a command so that it finds no network; nothing where the kernel allows no such namespace."""
+    found = shutil.which("unshare")
+    for privileges in ((), ("--user", "--map-root-user")):
+        prefix = ("unshare", *privileges, "--net")
+        if found and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:
+            return prefix
+    return ()
+
+
+def run_offline(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command without a network where that can be done; the file `interfaces` lists those that it could use."""
+    noted = ("sh", "-c", 'cat /proc/net/dev > interfaces; exec "$@"', "sh")
+    return run(folder, *without_network(), *noted, *command)
+
+
 def stage(folder: Path, name: str, **names: str | int) -> subprocess.CompletedProcess[str]:
-    """Run one stage script; what it imported is in trace-{name}.json."""
+    """Run one stage script; what it imported is in trace-{name}.json, where it connected to in connections.txt."""
     arguments = [argument for key, value in names.items() for argument in (f"--{key}", str(value))]
     traced = str(ROOT / "tests/traced.py")
     return run(folder, "python", traced, f"trace-{name}.json", f"stages/{name}.py", *arguments)

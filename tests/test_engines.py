@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tests import project
-from tests.project import run, succeeded
+from tests.project import run, run_offline, succeeded
 
 DETERMINISTIC = (
     "artifacts/runs",
@@ -24,7 +24,7 @@ DETERMINISTIC = (
 def by_dvc(tmp_path_factory) -> Path:
     """A tiny project after `dvc repro`; copy it, never change it."""
     folder = project.make_project(tmp_path_factory.mktemp("dvc") / "project")
-    succeeded(run(folder, "dvc", "repro"))
+    succeeded(run_offline(folder, "dvc", "repro"))
     return folder
 
 
@@ -32,7 +32,7 @@ def by_dvc(tmp_path_factory) -> Path:
 def by_snakemake(tmp_path_factory) -> Path:
     """A tiny project after `snakemake --cores 2`; copy it, never change it."""
     folder = project.make_project(tmp_path_factory.mktemp("snakemake") / "project")
-    succeeded(run(folder, "snakemake", "--cores", "2"))
+    succeeded(run_offline(folder, "snakemake", "--cores", "2"))
     return folder
 
 
@@ -89,6 +89,14 @@ def test_both_engines_give_the_same_bytes(by_dvc, by_snakemake):
     assert [name for name in one if one[name] != two[name]] == []
     tables = [(folder / "results/tiny/runs.csv").read_bytes() for folder in (by_dvc, by_snakemake)]
     assert tables[0] == tables[1]
+
+
+def test_neither_engine_needs_a_network(by_dvc, by_snakemake):
+    if not project.without_network():
+        pytest.skip("this kernel lets nobody start a command without a network (unshare --net)")
+    for folder in (by_dvc, by_snakemake):
+        interfaces = re.findall(r"^ *(\S+):", (folder / "interfaces").read_text(), re.MULTILINE)
+        assert interfaces == ["lo"]  # which is down in a new namespace
 
 
 @pytest.mark.parametrize("engine", ["dvc", "snakemake"])

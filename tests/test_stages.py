@@ -6,8 +6,10 @@ import math
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ import torch
 
 from tests import project
 from tests.project import BASELINE, CELL, ROOT, stage, succeeded
+from tests.serving import serving
 from ulfine.arrays import read_tensors
 from ulfine.files import md5, sha256
 from ulfine.models.backbone import load_text_tower
@@ -228,6 +231,65 @@ def test_linear_probing_has_no_image_tower_in_memory(trained):
 )
 def test_the_number_of_threads_is_set_before_numpy_starts(trained, name):
     assert json.loads((trained / f"trace-{name}.json").read_text())["threads"] == "1"
+
+
+def test_no_stage_opens_a_connection(trained):
+    assert list(trained.glob("trace-*.json")) and not (trained / "connections.txt").exists()
+
+
+def test_a_connection_is_noted_and_a_local_socket_is_not(tmp_path):
+    """So the test above would see one."""
+    (tmp_path / "stages").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        (tmp_path / "stages/dial.py").write_text(
+            "import socket\n"
+            "socket.socket(socket.AF_UNIX).connect_ex('nobody')\n"
+            f"socket.socket().connect({address})\n"
+            f"socket.socket(type=socket.SOCK_DGRAM).sendto(b'', {address})\n"
+            "socket.getaddrinfo('127.0.0.1', 80)\n"
+        )
+        succeeded(stage(tmp_path, "dial"))
+    assert (tmp_path / "connections.txt").read_text().splitlines() == [
+        f"stages/dial.py socket.connect {address}",
+        f"stages/dial.py socket.sendto {address}",
+        "stages/dial.py socket.getaddrinfo 127.0.0.1 80 0 0 0",
+    ]
+
+
+class Empty(BaseHTTPRequestHandler):
+    """Has no file of any name."""
+
+    def do_GET(self):
+        self.send_error(404)
+
+    def do_HEAD(self):
+        self.send_error(404)
+
+    def log_message(self, *_):
+        pass
+
+
+PUBLISHED = {"kind": "torchvision", "name": "FashionMNIST", "path": "downloads", "licence": "MIT"}
+FROM_THE_HUB = {"model": "ViT-B-16", "pretrained": "datacomp_xl_s13b_b90k"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("key", "name", "changes"),
+    [("dataset", "data", {"source": PUBLISHED}), ("backbone", "backbone", FROM_THE_HUB)],
+)
+def test_a_stage_that_is_told_to_download_is_seen_to_connect(tiny, params, monkeypatch, key, name, changes):
+    params[f"{key}s"][CELL[key]] |= changes
+    project.write_params(tiny, params)
+    with serving(HTTPServer(("127.0.0.1", 0), Empty)) as server:
+        for variable in ("http_proxy", "HF_ENDPOINT"):
+            monkeypatch.setenv(variable, f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("HF_HOME", str(tiny / "hub"))
+        line = one_line(stage(tiny, name, **{key: CELL[key]}))
+    assert line.startswith(f"{name} {CELL[key]}: ")
+    seen = (tiny / "connections.txt").read_text().splitlines()
+    assert f"stages/{name}.py socket.connect ('127.0.0.1', {server.server_port})" in seen
 
 
 def spoilt(tiny: Path, spoil) -> set[str]:

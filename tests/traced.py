@@ -1,11 +1,14 @@
 """Run a stage script as `python SCRIPT …` would, and write down which files of the package it imported.
 
+Connections that it tries are added to connections.txt beside TRACE.
+
 python tests/traced.py TRACE SCRIPT --key value …
 """
 
 import json
 import os
 import runpy
+import socket
 import sys
 from pathlib import Path
 
@@ -20,10 +23,24 @@ class Watch:
             self.threads = os.environ.get("OMP_NUM_THREADS", "unset")
 
 
+def note_connections(file: Path, script: str) -> None:
+    """Add a line to `file` for each name that is looked up and each address that is spoken to, on the network."""
+    asks = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
+    speaks = {"socket.connect", "socket.sendto", "socket.sendmsg"}
+
+    def note(event, arguments):
+        if event in asks or (event in speaks and arguments[0].family != socket.AF_UNIX):
+            with file.open("a") as lines:
+                print(script, event, *map(str, arguments[event in speaks :]), file=lines)
+
+    sys.addaudithook(note)
+
+
 def main() -> None:
     trace, script = Path(sys.argv[1]), sys.argv[2]
     watch = Watch()
     sys.meta_path.insert(0, watch)
+    note_connections(trace.with_name("connections.txt"), script)
     sys.argv = sys.argv[2:]
     sys.path[0] = str(Path(script).parent)
     try:
