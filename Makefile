@@ -7,9 +7,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: repro test test-slow lint clean
 
-# DVC reads the grid before it runs a stage, so parameters are checked before DVC.
 repro: $(VENV)/ready
-	@python stages/check.py
+	@python -m ulfine ready
 	dvc repro
 	@python -m ulfine table
 

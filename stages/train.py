@@ -50,9 +50,10 @@ def main(dataset: str, setting: str, backbone: str, method: str, seed: int) -> N
             device=device,
             checkpoint=checkpoint,
         )
+    asked = {"cell": at.names, "parameters": at.params.values, "params_digest": params_digest(at, inputs.split)}
     with new_folder(at.run) as folder, new_file(at.record) as record:  # both or none
         write_run(folder, at, inputs.split, result)
-        write_json(record, make_record(device, result.cost))
+        write_json(record, make_record(device, result.cost, asked))
     checkpoint.remove()
 
 

@@ -1,33 +1,76 @@
 import copy
+import os
+import runpy
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests import project
+from tests.reruns import copied
+from ulfine.trust.locks import alone
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, or one worker sits idle while the other is left with them."""
-    longest = ["test_engines.py", "test_stages.py"]
+    longest = ["test_reruns.py", "test_stages.py", "test_engines.py"]
     items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
+
+
+def made_once(
+    factory: pytest.TempPathFactory,
+    name: str,
+    make: Callable[[Path], None],
+    begin: Callable[[Path], Path] = project.make_project,
+) -> Path:
+    """A tiny project that the first of all workers makes, and the others wait for; copy it, never change it."""
+    base = factory.getbasetemp()
+    base = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"once-{name}"
+    with alone(base / "lock", name):
+        if not (base / "made").exists():
+            make(begin(base / "project"))
+            (base / "made").touch()
+    return base / "project"
 
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
-    """A tiny project whose manifests, data, backbone, splits and features are made; copy it, never change it."""
-    folder = project.make_project(tmp_path_factory.mktemp("prepared"))
-    names = project.CELL
-    for name, keys in (
-        ("manifest", ()),
-        ("check", ()),
-        ("data", ("dataset",)),
-        ("backbone", ("backbone",)),
-        ("split", ("dataset", "setting", "seed")),
-        ("features", ("dataset", "backbone")),
-    ):
-        project.succeeded(project.stage(folder, name, **{key: names[key] for key in keys}))
-    return folder
+    """A project whose manifests, data, backbone, splits and features are made."""
+
+    def make(folder: Path) -> None:
+        names = project.CELL
+        for name, keys in (
+            ("manifest", ()),
+            ("check", ()),
+            ("data", ("dataset",)),
+            ("backbone", ("backbone",)),
+            ("split", ("dataset", "setting", "seed")),
+            ("features", ("dataset", "backbone")),
+        ):
+            project.succeeded(project.stage(folder, name, **{key: names[key] for key in keys}))
+
+    return made_once(tmp_path_factory, "prepared", make)
+
+
+@pytest.fixture(scope="session")
+def by_dvc(tmp_path_factory) -> Path:
+    """A project after `dvc repro`."""
+    return made_once(tmp_path_factory, "dvc", lambda at: project.succeeded(project.run_offline(at, "dvc", "repro")))
+
+
+@pytest.fixture(scope="session")
+def by_snakemake(tmp_path_factory) -> Path:
+    """A project after `snakemake --cores 2`."""
+    command = ("snakemake", "--cores", "2")
+    return made_once(tmp_path_factory, "snakemake", lambda at: project.succeeded(project.run_offline(at, *command)))
+
+
+@pytest.fixture(params=["by_dvc", "by_snakemake"])
+def made(request, tmp_path) -> Path:
+    """A copy that a test may change, made by either engine."""
+    return copied(request.getfixturevalue(request.param), tmp_path)
 
 
 @pytest.fixture
@@ -40,3 +83,20 @@ def tiny(prepared, tmp_path) -> Path:
 def params() -> dict:
     """Parameters that a test may change."""
     return copy.deepcopy(project.PARAMS)
+
+
+@pytest.fixture
+def ended(monkeypatch) -> Callable[..., str]:
+    """Run a stage in this process, on the current folder, where it must fail; the line that it ends with."""
+    monkeypatch.setattr("ulfine.stage._require_own_package", lambda: None)
+
+    def run(stage: str, **names: str | int) -> str:
+        arguments = [argument for key, value in names.items() for argument in (f"--{key}", str(value))]
+        monkeypatch.setattr(sys, "argv", [stage, *arguments])
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(str(project.ROOT / "stages" / f"{stage}.py"), run_name="__main__")
+        line = caught.value.code
+        assert isinstance(line, str) and line.isprintable(), line
+        return line
+
+    return run

@@ -15,12 +15,13 @@ import shutil
 import subprocess
 import sys
 import traceback
-from contextlib import nullcontext
+from contextlib import chdir, nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
 from tests import project
-from tests.project import CELL, ROOT
+from tests.project import ABOUT, CELL, ROOT
+from ulfine.code import write_manifests
 from ulfine.files import sha256
 
 LP = CELL | {"method": "lp"}
@@ -68,6 +69,8 @@ def make_base(folder: Path) -> None:
     project.write_backbone(folder)
     grid = project.PARAMS["grid"] | {"method": ["lp"], "seed": [0], "baseline": []}
     project.write_params(folder, project.PARAMS | {"grid": grid})
+    with chdir(folder):
+        write_manifests()
 
 
 def imported() -> None:
@@ -126,8 +129,8 @@ def files(path: Path) -> list[Path]:
 
 
 def content(folder: Path) -> dict[str, str]:
-    """Files by hash; not what a stage resolves of its parameters, nor the times in a record and the tables of them."""
-    paths = [path.relative_to(folder) for path in files(folder) if ".snakemake" not in path.parts]
+    """Files by hash; not what a stage says about itself, nor the times in a record and the tables of them."""
+    paths = [path.relative_to(folder) for path in files(folder) if not {".snakemake", *ABOUT} & {*path.parts}]
     return {str(path): sha256(folder / path) if not timed(folder / path) else "" for path in paths}
 
 

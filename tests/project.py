@@ -14,6 +14,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 CODE = ("stages", "ulfine", "workflow", "Snakefile", "dvc.yaml", ".dvcignore", ".gitignore")
+ABOUT = ("fingerprints", "logs", "receipts")  # folders of artifacts/ about the others, which differ from run to run
 CLASSES = ("red_circle", "green_bar", "blue_dot", "grey_cross")
 CELL = {"dataset": "shapes", "setting": "tail", "backbone": "tiny", "seed": 0}
 BASELINE = CELL | {"backbone": "none", "method": "scratch"}

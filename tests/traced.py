@@ -1,4 +1,4 @@
-"""Run a stage script as `python SCRIPT …` would, and write down which files of the package it imported.
+"""Run a stage script as `python SCRIPT …` would, and write down what of the package it imported and which keys it read.
 
 Connections that it tries are added to connections.txt beside TRACE.
 
@@ -23,6 +23,26 @@ class Watch:
             self.threads = os.environ.get("OMP_NUM_THREADS", "unset")
 
 
+class Noted(dict):
+    """Notes the keys that are asked for."""
+
+    def __init__(self, values, asked):
+        super().__init__(values)
+        self.asked = asked
+
+    def __getitem__(self, key):
+        self.asked.add(key)
+        return super().__getitem__(key)
+
+
+def note_keys(asked: set[str]) -> None:
+    """Of what a stage may read, note what it does read; whoever copies all of it has not read a key."""
+    from ulfine import pipeline  # as late as a stage would, and before any module takes the function from there
+
+    allowed = pipeline.parameters
+    pipeline.parameters = lambda stage, cell: Noted(allowed(stage, cell), asked)
+
+
 def note_connections(file: Path, script: str) -> None:
     """Add a line to `file` for each name that is looked up and each address that is spoken to, on the network."""
     asks = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
@@ -38,18 +58,19 @@ def note_connections(file: Path, script: str) -> None:
 
 def main() -> None:
     trace, script = Path(sys.argv[1]), sys.argv[2]
-    watch = Watch()
+    watch, asked = Watch(), set()
     sys.meta_path.insert(0, watch)
     note_connections(trace.with_name("connections.txt"), script)
     sys.argv = sys.argv[2:]
     sys.path[0] = str(Path(script).parent)
+    note_keys(asked)
     try:
         runpy.run_path(script, run_name="__main__")
     finally:
         package = Path.cwd() / "ulfine"
         files = {Path(found) for module in list(sys.modules.values()) if (found := getattr(module, "__file__", None))}
         used = sorted(str(path.relative_to(Path.cwd())) for path in files if path.is_relative_to(package))
-        trace.write_text(json.dumps({"threads": watch.threads, "files": used}))
+        trace.write_text(json.dumps({"threads": watch.threads, "files": used, "keys": sorted(asked)}))
 
 
 main()

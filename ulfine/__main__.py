@@ -1,41 +1,42 @@
-"""Small helpers beside the two engines: `python -m ulfine study NAME`, `… save`, `… table`, `… parameters`."""
+"""What the engines leave to do: choose a study, see how far it is, prove it, hand it from one engine to the other."""
 
 import argparse
 import sys
 from pathlib import Path
 
+from ulfine.check import checked
 from ulfine.errors import explained
 from ulfine.files import write_text
+from ulfine.jobs import EACH_TIME, jobs
 from ulfine.params.base import parsed, read_yaml, validated
 from ulfine.params.reference import reference
-from ulfine.params.root import Params
+from ulfine.params.root import Params, load
 from ulfine.pipeline import PARAMS
 from ulfine.study import KEYS, choose, own_study, studies
+from ulfine.trust.engines import at_work, unlock
+from ulfine.trust.handover import adopt, record
+from ulfine.trust.recorded import mend
+from ulfine.trust.states import states, table
+from ulfine.trust.verify import verify
 
 STUDIES = Path("studies")
 REFERENCE = Path("docs/parameters.md")
+MANY = 100  # stages, beyond which DVC spends its time on dvc.lock, which it rewrites after each
 
 
 def main() -> None:
-    """Parse the command line and run one helper."""
+    """Parse the command line and run one command."""
     parser = argparse.ArgumentParser(prog="python -m ulfine", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    chosen = commands.add_parser("study", help="put the study and grid of studies/NAME.yaml into params.yaml")
-    chosen.add_argument("name", metavar="NAME", choices=studies(STUDIES), help=f"one of: {', '.join(studies(STUDIES))}")
-    commands.add_parser("save", help="write the study and grid of params.yaml to studies/, under their name")
-    commands.add_parser("table", help="print the summary of the current study")
-    commands.add_parser("parameters", help="write docs/parameters.md")
-    arguments = parser.parse_args()
+    for name, (_, what) in COMMANDS.items():
+        command = commands.add_parser(name, help=what)
+        if name == "study":
+            known = studies(STUDIES)
+            command.add_argument("name", metavar="NAME", choices=known, help=f"one of: {', '.join(known)}")
+    arguments = vars(parser.parse_args())
+    run, _ = COMMANDS[arguments.pop("command")]
     try:
-        match arguments.command:
-            case "study":
-                choose_study(arguments.name)
-            case "save":
-                save_study()
-            case "table":
-                print_table()
-            case "parameters":
-                write_text(REFERENCE, reference())
+        run(**arguments)
     except Exception as error:
         line = explained(error)
         if line is None:
@@ -70,6 +71,75 @@ def print_table() -> None:
     study = validated(Params, read_yaml(PARAMS), f"{PARAMS}: ").study
     print(Path("results", study, "summary.md").read_text(encoding="utf-8"))
 
+
+def print_status() -> None:
+    """Print how far the grid is, by stage, and what is not done."""
+    study = load(PARAMS).study
+    found = states()
+    busy = at_work()
+    print(f"study {study}: {len(found)} jobs" + (f"; {busy} is at work" if busy else ""))
+    print(table(found))
+
+
+def print_verified() -> None:
+    """Read every artifact again, and print what is not as it was made."""
+    load(PARAMS)
+    problems, files = verify()
+    print(*problems, sep="\n", end="\n" if problems else "")
+    if problems:
+        raise ValueError(f"{files} files read: {len(problems)} problems")
+    print(f"{files} files read: all of them are what the stages left, with the present parameters, code and inputs")
+
+
+def print_recorded() -> None:
+    """Write the results of the grid into DVC."""
+    load(PARAMS)
+    print(record())
+
+
+def print_adopted() -> None:
+    """Take over what DVC restored."""
+    load(PARAMS)
+    print(adopt())
+
+
+def print_unlocked() -> None:
+    """Remove what killed engines left."""
+    print("\n".join(freed()) or "no lock is left over")
+
+
+def freed() -> list[str]:
+    """Remove locks and mend dvc.lock, unless an engine is at work; what was done, a line each."""
+    return [line for line in (*unlock(), mend()) if line]
+
+
+def make_ready() -> None:
+    """What `make repro` does before `dvc repro`, as DVC reads dvc.lock and the grid before it runs a stage."""
+    print(*(f"{line}\n" for line in freed()), sep="", end="")
+    checked(PARAMS)
+    stages = len(jobs()) + len(EACH_TIME)
+    if stages > MANY:
+        print(
+            f"{PARAMS}: {stages} stages; DVC rewrites dvc.lock after each of them and gets slow beyond {MANY}. "
+            "Faster: `snakemake --cores 2`, then `python -m ulfine record`"
+        )
+
+
+COMMANDS = {
+    "study": (choose_study, "put the study and grid of studies/NAME.yaml into params.yaml"),
+    "save": (save_study, "write the study and grid of params.yaml to studies/, under their name"),
+    "table": (print_table, "print the summary of the current study"),
+    "status": (print_status, "tell what of the grid is done, stale, missing or failed, and why"),
+    "verify": (print_verified, "prove every artifact by its hash, and by the parameters, code and inputs it came from"),
+    "record": (print_recorded, "after a run by Snakemake: write the results into DVC, unless some are stale"),
+    "adopt": (
+        print_adopted,
+        "after a pull, checkout or copy: take over what is right, so that none makes it again",
+    ),
+    "unlock": (print_unlocked, "remove what engines that were killed left behind"),
+    "ready": (make_ready, "what `make repro` does first: unlock, check the parameters, count the stages"),
+    "parameters": (lambda: write_text(REFERENCE, reference()), "write docs/parameters.md"),
+}
 
 if __name__ == "__main__":
     main()

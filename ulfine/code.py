@@ -6,7 +6,7 @@ rewritten only when its content changes, since Snakemake goes by its time.
 
 from pathlib import Path
 
-from ulfine.files import md5, read_json, write_json
+from ulfine.files import md5, read_json, write_together
 from ulfine.params.base import read_yaml, validated
 from ulfine.pipeline import manifest
 
@@ -45,5 +45,5 @@ def refresh(stage: str, cell: dict[str, str | int]) -> None:
 
 def _written(path: Path, hashes: dict[str, str]) -> Path:
     if not path.exists() or read_json(path) != hashes:
-        write_json(path, hashes)
+        write_together(path, hashes)
     return path

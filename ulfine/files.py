@@ -46,13 +46,15 @@ def _exchange(part: Path, target: Path, old: Path) -> None:
 
 
 @contextmanager
-def new_file(target: Path) -> Iterator[Path]:
+def new_file(target: Path, suffix: str = "part") -> Iterator[Path]:
     """A file to write; it becomes `target` when the block ends and vanishes when the block raises.
+
+    suffix: of the temporary name, under which a run that was killed leaves something for the next one to overwrite.
 
     Raises:
         OSError: it cannot be written; the error names `target`.
     """
-    part = _beside(target, "part")
+    part = _beside(target, suffix)
     with naming(target, part):
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -99,9 +101,9 @@ def reserve(file: BinaryIO, size: int) -> None:
             raise
 
 
-def write_text(target: Path, text: str) -> None:
-    """Write `text` as UTF-8."""
-    with new_file(target) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+def write_text(target: Path, text: str, suffix: str = "part") -> None:
+    """Write `text` as UTF-8; suffix as in `new_file`."""
+    with new_file(target, suffix) as part, part.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
 
 
@@ -111,7 +113,16 @@ def write_json(target: Path, values: Any) -> None:
     Raises:
         ValueError: a number is not finite.
     """
-    write_text(target, json.dumps(values, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(target, _json(values))
+
+
+def write_together(target: Path, values: Any) -> None:
+    """Write `values` as JSON where several processes may write the same at the same time."""
+    write_text(target, _json(values), f"{os.getpid()}.part")
+
+
+def _json(values: Any) -> str:
+    return json.dumps(values, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def write_csv(target: Path, rows: list[dict[str, Any]]) -> None:
@@ -154,7 +165,7 @@ def sha256(path: Path) -> str:
 
 
 def md5(path: Path) -> str:
-    """The checksum by which data sets are published, in hexadecimal; it proves a whole file, not its author."""
+    """The checksum by which DVC knows files and data sets are published; it proves a whole file, not its author."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 

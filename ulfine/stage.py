@@ -1,4 +1,4 @@
-"""What makes a function a stage: a command line made from its signature, one line when it fails.
+"""What makes a function a stage: a command line made from its signature, a log, a receipt, one line when it fails.
 
 Importing this module sets the number of threads of every numeric library to `runtime.num_threads`. They read it when
 they are first imported, so each script of `stages/` imports this module before anything else; one thread against two
@@ -10,13 +10,18 @@ import inspect
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from ulfine.code import refresh
 from ulfine.errors import explained
+from ulfine.jobs import EACH_TIME, Job, job
 from ulfine.params.base import read_yaml
-from ulfine.pipeline import PARAMS, parameters, resolved
+from ulfine.pipeline import PARAMS
+from ulfine.trust.guard import StoppedError, keep_watch
+from ulfine.trust.locks import alone
+from ulfine.trust.receipts import DONE, FAILED, STOPPED, log_of, origin, ticket, write_receipt
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -35,7 +40,8 @@ _set_threads()
 def stage(main: Callable[..., None]) -> Callable[[], None]:
     """Make `main` callable without arguments: `--key value` for each of its parameters, all required.
 
-    An error that is no bug ends the process with exit code 1 and one line; ULFINE_TRACEBACK=1 shows the traceback.
+    An error ends the process with exit code 1 and one line; ULFINE_TRACEBACK=1 shows the traceback, which the log has
+    as well. Ctrl-C ends it with 130.
     """
     name = Path(inspect.getfile(main)).stem
     keys = inspect.signature(main).parameters
@@ -45,25 +51,51 @@ def stage(main: Callable[..., None]) -> Callable[[], None]:
         for key, parameter in keys.items():
             parser.add_argument(f"--{key}", type=parameter.annotation, required=True)
         cell = vars(parser.parse_args())
-        started = time.perf_counter()
         label = " ".join([name, *(f"{value}" for value in cell.values())])
+        started = time.perf_counter()
         try:
             _require_own_package()
             refresh(name, cell)
-            before = parameters(name, cell)
-            if before:
-                resolved(name, cell)
-            main(**cell)
-            if parameters(name, cell) != before:  # the engines would record the new values with the old results
-                raise ValueError(f"{PARAMS}: changed while this ran; run again")
+            _logged(job(name, cell), lambda: main(**cell))
+        except StoppedError as stopped:  # nothing is half-made any more, and libraries take seconds to end
+            sys.stdout.flush()
+            os._exit(stopped.code)
         except Exception as error:
-            line = explained(error)
-            if line is None or os.environ.get("ULFINE_TRACEBACK"):
+            if os.environ.get("ULFINE_TRACEBACK"):
                 raise
-            sys.exit(f"{label}: {line}")
+            line = explained(error) or f"{type(error).__name__}: {error} (ULFINE_TRACEBACK=1 shows where)"
+            sys.exit(f"{label}: {' '.join(line.split())}")
         print(f"{label}: done in {time.perf_counter() - started:.1f} s")
 
     return run
+
+
+def _logged(this: Job, work: Callable[[], None]) -> None:
+    """Do the work alone, and leave a log of how it went."""
+    who = f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}: {this.command}"
+    with alone(log_of(this), who) as note:
+        try:
+            _received(this, work)
+        except StoppedError:
+            note(STOPPED)
+            raise
+        except Exception as error:
+            note(f"{FAILED}{explained(error) or type(error).__name__}\n{traceback.format_exc()}")
+            raise
+        note(DONE)
+
+
+def _received(this: Job, work: Callable[[], None]) -> None:
+    """Do the work, and write down what it was made from."""
+    if this.stage in EACH_TIME:
+        work()
+        return
+    ticket(this)
+    made_from = origin(this)
+    work()
+    if this.parameters != made_from["parameters"]:  # the engines would record the new values with the old results
+        raise ValueError(f"{PARAMS}: changed while this ran; run again")
+    write_receipt(this, made_from)
 
 
 def _require_own_package() -> None:
@@ -71,3 +103,7 @@ def _require_own_package() -> None:
     package = Path(__file__).resolve().parent
     if package.parent != Path.cwd().resolve():
         raise ValueError(f"ulfine is imported from {package}, not from here; install this clone: pip install -e .")
+
+
+if Path(sys.argv[0]).parent.name == "stages":  # not where tests or a notebook import a stage
+    keep_watch()

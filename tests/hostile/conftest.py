@@ -1,16 +1,14 @@
 """A project to spoil. Stages run on it in this process: hundreds of cases in as many processes would take minutes."""
 
 import copy
-import runpy
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests import project
-from tests.project import ROOT
+from tests.project import ABOUT, ROOT
 
 
 @pytest.fixture(scope="session")
@@ -28,22 +26,16 @@ def here(tmp_path, pictures, monkeypatch) -> Path:
     (tmp_path / "pictures").symlink_to(pictures)
     project.write_params(tmp_path, project.PARAMS)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ulfine.stage._require_own_package", lambda: None)
     return tmp_path
 
 
 @pytest.fixture
-def refused(here, monkeypatch) -> Callable[..., str]:
+def refused(here, ended) -> Callable[..., str]:
     """Run a stage that must fail, in one line, with nothing left behind; the line without the name of the stage."""
 
     def run(stage: str, **names: str | int) -> str:
-        arguments = [argument for key, value in names.items() for argument in (f"--{key}", str(value))]
-        monkeypatch.setattr(sys, "argv", [stage, *arguments])
         before = content(here)
-        with pytest.raises(SystemExit) as caught:
-            runpy.run_path(str(ROOT / "stages" / f"{stage}.py"), run_name="__main__")
-        line = caught.value.code
-        assert isinstance(line, str) and line.isprintable(), line
+        line = ended(stage, **names)
         assert content(here) == before
         return line.removeprefix(" ".join([stage, *(str(value) for value in names.values())]) + ": ")
 
@@ -51,8 +43,8 @@ def refused(here, monkeypatch) -> Callable[..., str]:
 
 
 def content(folder: Path) -> dict[str, int]:
-    """Files by size, but for what a stage resolves of its parameters before it starts."""
-    files = (path for path in folder.rglob("*") if path.is_file() and ".snakemake" not in path.parts)
+    """Files by size, but for what a stage writes down about itself before it starts."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not {".snakemake", *ABOUT} & {*path.parts})
     return {str(path): path.stat().st_size for path in files}
 
 

@@ -6,8 +6,8 @@ import ssl
 import tarfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
 from urllib.error import HTTPError, URLError
@@ -16,11 +16,7 @@ from urllib.request import Request, urlopen
 from ulfine.errors import machine_failed
 from ulfine.files import md5, naming, new_folder
 from ulfine.progress import progress
-
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None
+from ulfine.trust.locks import alone
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 60  # seconds without a byte
@@ -43,7 +39,7 @@ def fetch(urls: Sequence[str], target: Path, expected: str, proof: Proof = md5) 
         ValueError: no address serves it, or the file that is there has another; nothing is under its name then.
     """
     if not target.exists():
-        with _alone(target):
+        with _lock(target):
             if not target.exists():  # another stage may have fetched it while this one waited
                 _download(urls, target, expected, proof)
                 return
@@ -52,18 +48,9 @@ def fetch(urls: Sequence[str], target: Path, expected: str, proof: Proof = md5) 
         raise ValueError(f"{target}: {proof.__name__} is {found}, expected {expected}; delete it and run again")
 
 
-@contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Wait until no other stage makes `target`, and keep others waiting; the kernel frees the lock of a killed one.
-
-    `{target}.lock` stays, as another may wait on it already.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_name(f"{target.name}.lock").open("w") as file:
-        if fcntl is not None:
-            with suppress(OSError):  # a file system of a cluster may know no locks
-                fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _lock(target: Path) -> AbstractContextManager:
+    """Keep others from making `target` meanwhile; `{target}.lock` stays."""
+    return alone(target.with_name(f"{target.name}.lock"), f"process {os.getpid()}")
 
 
 def _download(urls: Sequence[str], target: Path, expected: str, proof: Proof) -> None:
@@ -162,7 +149,7 @@ def unpack(archive: Path, folder: Path) -> None:
     Raises:
         ValueError: a member leaves the folder or is neither a file nor a folder, or the archive is damaged.
     """
-    with _alone(folder):
+    with _lock(folder):
         if not folder.is_dir():
             _unpack(archive, folder)
 

@@ -1,27 +1,50 @@
 """The record of a run: what differs from one run to the next, kept apart from its hashed outputs."""
 
 import platform
+import re
 import resource
-import shutil
-import subprocess
+import time
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
-DECIDING = ("ulfine", "stages", "params.yaml")  # results and dvc.lock change with every run and decide nothing
+from ulfine.git import git
+
+DECIDING = ("ulfine", "stages", "dvc.yaml", "params.yaml")  # results and dvc.lock change with every run
+NVIDIA = Path("/proc/driver/nvidia/version")
 PACKAGES = ("ulfine", "torch", "torchvision", "open_clip_torch", "timm", "transformers", "numpy")
 
 
-def make_record(device: torch.device, cost: dict[str, Any]) -> dict[str, Any]:
-    """`cost` (seconds, images, flops) with memory, device, versions and the commit."""
-    return cost | {
+def make_record(device: torch.device, cost: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for and what it took: no path and no name of a user or a machine, as records are shared.
+
+    cost: seconds of training, images seen, operations. asked: cell with its seed, parameters, their digest.
+    """
+    return (asked | cost) | {
         "device": device_name(device),
-        "git": _git(),
+        "driver": driver(device),
+        "git": _commit(),
         "num_threads": torch.get_num_threads(),
         "peak_memory_mb": round(peak_memory(device) / 2**20, 1),
+        "platform": platform.system(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
+        "wall_seconds": round(time.time() - psutil.Process().create_time(), 1),  # of this process, imports among it
+    }
+
+
+def driver(device: torch.device) -> dict[str, str | int | None] | None:
+    """Versions of what drives a GPU; None on the CPU."""
+    if device.type != "cuda":
+        return None
+    loaded = re.search(r"\s(\d+(\.\d+)+)\s", NVIDIA.read_text()) if NVIDIA.exists() else None
+    return {
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "nvidia": loaded and loaded[1],
     }
 
 
@@ -44,16 +67,8 @@ def device_name(device: torch.device) -> str:
     return f"{model}, {torch.get_num_threads()} threads"
 
 
-def _git() -> dict[str, Any] | None:
-    git = shutil.which("git")
-    if git is None:
-        return None
-    commit = _output(git, "rev-parse", "HEAD")
+def _commit() -> dict[str, Any] | None:
+    commit = git("rev-parse", "HEAD")
     if commit is None:
         return None
-    return {"commit": commit, "dirty": bool(_output(git, "status", "--porcelain", "--", *DECIDING))}
-
-
-def _output(*command: str) -> str | None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (git, fixed arguments)
-    return done.stdout.strip() if done.returncode == 0 else None
+    return {"commit": commit.strip(), "dirty": bool((git("status", "--porcelain", "--", *DECIDING) or "").strip())}

@@ -3,12 +3,17 @@
 Wrong parameters stop here, before any rule, with one line.
 """
 
+import os
 import sys
 
 from ulfine.check import OK, checked, write_ok
 from ulfine.code import write_manifests
 from ulfine.errors import explained
-from ulfine.pipeline import NAMES, PARAMS, manifest, resolved
+from ulfine.jobs import job
+from ulfine.pipeline import NAMES, PARAMS, manifest
+from ulfine.trust.engines import at_work, hold, recover
+from ulfine.trust.handover import settle
+from ulfine.trust.receipts import ticket
 
 if config:
     sys.exit(f"--config and --configfile are not used here: edit {PARAMS}, which DVC reads as well")
@@ -22,6 +27,24 @@ except (ValueError, OSError) as error:
 if not OK.exists():  # DVC removes it before a check that fails; were the rule `check` to run, others would be held back
     write_ok()
 
+os.environ["ULFINE_ENGINE"] = "snakemake"  # a stage that sees this ends with its engine
+if workflow.is_main_process:
+    recover()  # so that the same command works again after a kill
+    BUSY = at_work()
+    if BUSY:
+        print(f"{BUSY} is at work here", file=sys.stderr)  # Snakemake's own refusal does not say who
+    else:
+        settle()
+
+
+onstart:
+    if workflow.is_main_process:
+        try:
+            hold()
+        except ValueError as error:
+            sys.exit(str(error))
+
+
 STUDY = PARAMETERS.study
 CELLS = {name: [cell[name] for cell in PARAMETERS.grid.cells()] for name in NAMES}  # columns, a row for each cell
 THREADS = PARAMETERS.runtime.num_threads
@@ -34,8 +57,8 @@ def code(stage):
 
 
 def parameters(stage, **names):
-    """The file with the parameters of one cell, rewritten when one of them changes."""
-    return lambda wildcards: str(resolved(stage, dict(wildcards) | names))
+    """The file with the parameters of one cell; new when its outputs would not be what they are."""
+    return lambda wildcards: str(ticket(job(stage, dict(wildcards) | names)))
 
 
 wildcard_constraints:

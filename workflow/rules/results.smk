@@ -11,6 +11,7 @@ rule evaluate:
         run="artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}",
         split="artifacts/splits/{dataset}/{setting}/seed{seed}.json",
         code=code("evaluate"),
+        params=parameters("evaluate"),
     output:
         "results/cells/{dataset}/{setting}/{backbone}/{method}/seed{seed}/metrics.json",
     shell:

@@ -1,0 +1,132 @@
+"""What tells how far the grid is, proves it, and hands it from one engine to the other."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests import project
+from tests.project import run, stage, succeeded
+from tests.reruns import copied, rerun
+from ulfine.params.base import parsed, read_yaml
+
+FEATURES = "artifacts/features/shapes/tiny/plain.pooled.npy"
+SPLIT = "artifacts/splits/shapes/tail/seed0.json"
+
+
+def ulfine(folder: Path, command: str) -> str:
+    return succeeded(run(folder, "python", "-m", "ulfine", command)).stdout
+
+
+def refused(folder: Path, command: str) -> tuple[str, str]:
+    done = run(folder, "python", "-m", "ulfine", command)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stdout, done.stderr
+
+
+def flip(path: Path) -> None:
+    """One bit in the middle, at the same size and time."""
+    times, content = path.stat(), bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_status_counts_what_is_done_stale_missing_and_failed(by_snakemake, params, tmp_path):
+    folder = copied(by_snakemake, tmp_path)
+    counts = (
+        "data 1, backbone 1, split 2, features 1, train 4, baseline 2, evaluate 4, evaluate_baseline 2, aggregate 1"
+    )
+    first = ulfine(folder, "status")
+    assert re.findall(r"^(\w+) +(\d+) done$", first, re.MULTILINE) == re.findall(r"(\w+) (\d+)", counts)
+    assert first.startswith("study tiny: 18 jobs\n") and "stale" not in first
+
+    params["methods"]["lp"]["train"] = {"lr": 0.02}
+    project.write_params(folder, params)
+    (folder / "artifacts/splits/shapes/tail/seed1.json").unlink()
+    run_0 = folder / "artifacts/runs/shapes/tail/tiny/zero_shot/seed0"
+    (run_0 / "logits.safetensors").write_bytes(b"cut off")
+    failed = stage(folder, "evaluate", **project.CELL, method="zero_shot")
+    assert failed.returncode == 1
+    text = ulfine(folder, "status")
+    assert "split              1 done, 1 missing\n" in text
+    assert "missing: split@shapes-tail-1: no artifacts/splits/shapes/tail/seed1.json\n" in text
+    assert "stale: train@shapes-tail-tiny-lp-0: parameters changed: methods.lp.train\n" in text
+    assert "stale: evaluate@shapes-tail-tiny-lp-0: after train@shapes-tail-tiny-lp-0\n" in text
+    assert f"stale: train@shapes-tail-tiny-zero_shot-0: {run_0.relative_to(folder)} is not what the stage left" in text
+    log = "artifacts/logs/evaluate/shapes/tail/tiny/zero_shot/seed0.log"
+    assert re.search(rf"^failed: evaluate@shapes-tail-tiny-zero_shot-0: .*truncated.* \({log}\)$", text, re.MULTILINE)
+    assert "Traceback" in (folder / log).read_text()
+
+
+def test_verify_names_flipped_bytes_and_nothing_else(made):
+    assert "all of them are what the stages left" in ulfine(made, "verify")
+    for path in (FEATURES, SPLIT):
+        flip(made / path)
+    (made / "artifacts/data/shapes/more.txt").write_text("more")
+    found, line = refused(made, "verify")
+    assert [text.split(": ")[:2] for text in found.splitlines()] == [
+        ["artifacts/data/shapes/more.txt", "was not there when the stage ended"],
+        [FEATURES, "has changed"],
+        [SPLIT, "has changed"],
+    ]
+    assert re.fullmatch(r"\d+ files read: 3 problems\n", line)
+
+
+def test_verify_goes_by_dvc_lock_where_nothing_else_is_known(by_dvc, tmp_path):
+    folder = copied(by_dvc, tmp_path)
+    for path in (folder / "artifacts/receipts").rglob("*.json"):
+        path.unlink()
+    assert ulfine(folder, "adopt") == "18 of 18 jobs are done and right, 18 of them newly proved by dvc.lock\n"
+    for path in (folder / "artifacts/receipts").rglob("*.json"):
+        path.unlink()
+    flip(folder / FEATURES)
+    assert f"{FEATURES}: has changed" in refused(folder, "verify")[0]
+
+
+def test_record_writes_what_snakemake_made_and_nothing_stale(by_snakemake, params, tmp_path):
+    folder = copied(by_snakemake, tmp_path)
+    assert "18 jobs are recorded in dvc.lock" in ulfine(folder, "record")
+    assert "up to date" in succeeded(run(folder, "dvc", "status")).stdout
+    assert rerun(folder, "dvc") == set()
+    lock = (folder / "dvc.lock").read_bytes()
+    params["methods"]["lp"]["train"] = {"lr": 0.02}
+    project.write_params(folder, params)
+    found, line = refused(folder, "record")
+    assert line == "not everything is done and right, so nothing is recorded\n"
+    assert "stale: train@shapes-tail-tiny-lp-1: parameters changed: methods.lp.train" in found
+    assert (folder / "dvc.lock").read_bytes() == lock
+
+
+def test_a_dvc_lock_that_a_kill_cut_off_is_mended(by_dvc, tmp_path):
+    folder = copied(by_dvc, tmp_path)
+    text = (folder / "dvc.lock").read_text()
+    (folder / "dvc.lock").write_text(text[: text.index("split@") + 100])
+    assert run(folder, "dvc", "status").returncode != 0
+    assert refused(folder, "verify")[1].startswith("dvc.lock: damaged")
+    assert "dvc.lock: was damaged; 4 stages could be saved" in ulfine(folder, "ready")
+    assert ulfine(folder, "unlock") == "no lock is left over\n"
+    assert rerun(folder, "dvc") <= {"aggregate"}  # DVC restores the others from its run-cache
+    assert read_yaml(folder / "dvc.lock") == parsed(text, "dvc.lock")
+
+
+def test_what_is_versioned_names_no_user_and_no_place(made):
+    versioned = [path for top in ("results", "artifacts/records") for path in (made / top).rglob("*") if path.is_file()]
+    versioned += [path for path in [made / "dvc.lock"] if path.exists()]
+    assert len(versioned) > 10
+    for path in versioned:
+        text = path.read_text()
+        assert str(Path.home()) not in text and "/tmp" not in text and str(made) not in text  # noqa: S108
+        assert not re.search(rf"\b{re.escape(os.environ.get('USER', 'root'))}\b", text)
+
+
+@pytest.mark.parametrize(("seeds", "stages"), [(31, 99), (32, 102)])
+def test_ready_names_the_faster_way_for_large_grids(tmp_path, params, seeds, stages):
+    """For each seed split, train and evaluate, and six beside them."""
+    folder = project.make_project(tmp_path / "project")
+    params["grid"] |= {"method": ["lp"], "baseline": [], "seed": list(range(seeds))}
+    project.write_params(folder, params)
+    said = ulfine(folder, "ready")
+    expected = f"params.yaml: {stages} stages; DVC rewrites dvc.lock after each of them and gets slow beyond 100. "
+    assert said == (f"{expected}Faster: `snakemake --cores 2`, then `python -m ulfine record`\n" if seeds == 32 else "")

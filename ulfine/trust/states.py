@@ -1,0 +1,83 @@
+"""How far the grid is: for each job whether its outputs are right, stale, missing, being made, or could not be made."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from ulfine.code import write_manifests
+from ulfine.jobs import Job, jobs
+from ulfine.trust.fingerprints import fingerprint
+from ulfine.trust.locks import holder
+from ulfine.trust.receipts import FAILED, Look, difference, log_of
+
+DONE, RUNNING, BROKEN, STALE, MISSING = STATES = ("done", "running", "failed", "stale", "missing")
+SHOWN = 20  # jobs that are not done
+
+
+@dataclass(frozen=True)
+class State:
+    """A job and how far it is."""
+
+    job: Job
+    name: str  # of STATES
+    why: str = ""
+    before: str | None = None  # the job before it that is not done, where nothing else is wrong with it
+
+
+def states(look: Look | None = None) -> list[State]:
+    """The state of every job of the grid, upstream first.
+
+    A job whose outputs are right is stale all the same when one before it is, as what that will leave is not known.
+    """
+    look = look or cache(fingerprint)
+    write_manifests()
+    found, open_outputs = [], {}
+    for job in jobs():
+        state = _state(job, look)
+        waits = next((open_outputs[path] for path in job.inputs if path in open_outputs), None)
+        if state.name == DONE and waits:
+            state = State(job, STALE, f"after {waits}", waits)
+        if state.name != DONE:
+            open_outputs |= dict.fromkeys(job.outputs, job.address)
+        found.append(state)
+    return found
+
+
+def _state(job: Job, look: Look) -> State:
+    log = log_of(job)
+    who = holder(log)
+    if who:
+        return State(job, RUNNING, who)
+    absent = [path for path in job.outputs if not Path(path).exists()]
+    why = None if absent else difference(job, look)
+    if not absent and why is None:
+        return State(job, DONE)
+    failure = _failure(log)
+    if failure:
+        return State(job, BROKEN, f"{failure} ({log})")
+    return State(job, MISSING, f"no {absent[0]}") if absent else State(job, STALE, why)
+
+
+def _failure(log: Path) -> str | None:
+    """What the log of a job says when its last run failed."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[1:2] if log.exists() else []
+    return lines[0].removeprefix(FAILED) if lines and lines[0].startswith(FAILED) else None
+
+
+def table(found: Iterable[State]) -> str:
+    """A line for each stage with the number of its jobs by state, then the first that are not done, with the reason."""
+    found = list(found)
+    counts: dict[str, Counter[str]] = {}
+    for state in found:
+        counts.setdefault(state.job.stage, Counter())[state.name] += 1
+    width = max(map(len, counts), default=0)
+    lines = []
+    for stage, numbers in counts.items():
+        lines.append(f"{stage:{width}}  {', '.join(f'{numbers[name]} {name}' for name in STATES if numbers[name])}")
+    open_ = [state for state in found if state.name != DONE]
+    shown = sorted(open_, key=lambda state: STATES.index(state.name))[:SHOWN]
+    lines += ["", *(f"{state.name}: {state.job.address}: {state.why}" for state in shown)] if open_ else []
+    lines += [f"and {len(open_) - SHOWN} more"] if len(open_) > SHOWN else []
+    return "\n".join(lines)
