@@ -1,0 +1,76 @@
+"""The pipeline without its work: the same graph, commands and files, made by scripts that say what they made them from.
+
+Whether an engine runs a job again goes by files and parameters, not by what the job computes. So all rows of a table of
+reruns take minutes, and whether an output is stale stands in it.
+"""
+
+import copy
+import inspect
+import re
+from pathlib import Path
+
+from tests import project
+from ulfine.files import digest
+from ulfine.jobs import Job, jobs
+from ulfine.trust.receipts import origin
+
+SCRIPT = '''"""Stands in for the script of this name."""
+
+from ulfine.stage import stage
+
+import time
+from pathlib import Path
+
+from ulfine.files import digest, new_folder, write_text
+from ulfine.jobs import Job, job
+from ulfine.trust.receipts import origin
+
+
+@stage
+def main({arguments}) -> None:
+    this = job("{name}", locals())
+    for path in this.outputs:
+        text = made_from(this, path) + (f" {{time.time_ns()}}" if path.startswith("artifacts/records/") else "")
+        if Path(path).suffix:
+            write_text(Path(path), text)
+        else:
+            with new_folder(Path(path)) as folder:
+                write_text(folder / "content", text)
+
+
+{made_from}
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+def made_from(this: Job, path: str) -> str:
+    """A digest of parameters and inputs, but not of the code: an edit of it gives the same bytes, as comments do."""
+    found = origin(this)
+    inputs = {name: md5 for name, md5 in found["inputs"].items() if not name.startswith("artifacts/code/")}
+    return digest([path, found["parameters"], inputs])
+
+
+def make(folder: Path) -> Path:
+    """Fill `folder` with such a project: two settings, seeds and methods, one of these from scratch."""
+    project.make_project(folder)
+    for script in (folder / "stages").glob("*.py"):
+        if script.stem not in ("manifest", "check"):
+            arguments = re.search(r"^def main\((.*)\) -> None:$", script.read_text(), re.MULTILINE)[1]
+            text = SCRIPT.format(name=script.stem, arguments=arguments, made_from=inspect.getsource(made_from))
+            script.write_text(text)
+    params = copy.deepcopy(project.PARAMS)
+    params["datasets"]["shapes"]["settings"]["flat"] = params["datasets"]["shapes"]["settings"]["tail"] | {"n1": 7}
+    params["grid"] |= {"setting": ["tail", "flat"], "method": ["lp"]}
+    project.write_params(folder, params)
+    return folder
+
+
+def stale() -> list[str]:
+    """Outputs of the grid in the current folder that were not made from what is there now."""
+
+    def content(path: str) -> str:
+        return (Path(path) if Path(path).is_file() else Path(path, "content")).read_text()
+
+    return [path for job in jobs() for path in job.outputs if not content(path).startswith(made_from(job, path))]

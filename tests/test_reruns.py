@@ -1,0 +1,267 @@
+"""What runs again after a change: the table of docs/engines.md, a row at a time.
+
+On a pipeline without its work (tests/standins.py); results are by either engine, for the other one too.
+"""
+
+import fnmatch
+import os
+import random
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import project, standins
+from tests.conftest import made_once
+from tests.project import ROOT, run, succeeded
+from tests.reruns import copied, edit, rerun
+from ulfine.jobs import jobs
+
+Change = Callable[[Path], object]
+GIT = ("git", "-c", "user.name=me", "-c", "user.email=me@localhost")
+RUN = "artifacts/runs/shapes/tail/tiny/lp/seed0"
+SCORE = "results/cells/shapes/tail/tiny/lp/seed0/metrics.json"
+
+
+def change(**values: Any) -> Change:
+    """Edit params.yaml: keys have __ for their dots."""
+
+    def edited(folder: Path) -> None:
+        params = yaml.safe_load((folder / "params.yaml").read_text())
+        for key, value in values.items():
+            *above, last = key.split("__")
+            section = params
+            for name in above:
+                section = section[name]
+            section[last] = value
+        project.write_params(folder, params)
+
+    return edited
+
+
+def other_order(folder: Path) -> None:
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["train"] = dict(reversed(params["train"].items()))
+    project.write_params(folder, dict(reversed(params.items())))
+
+
+def comment(folder: Path) -> None:
+    (folder / "params.yaml").write_text(f"# why\n{(folder / 'params.yaml').read_text()}")
+
+
+def touch(folder: Path) -> None:
+    for name in ("stages", "ulfine", "pictures", "params.yaml", "dvc.yaml", "artifacts/splits", RUN):
+        for path in (folder / name, *(folder / name).rglob("*")):
+            path.touch()
+
+
+def shuffle_times(folder: Path) -> None:
+    """As they may be after a clone, a pull or a copy."""
+    draw, now = random.Random(0), time.time_ns()  # noqa: S311
+    for path in sorted(folder.rglob("*")):
+        when = now - draw.randrange(365 * 24 * 3600 * 10**9)
+        os.utime(path, ns=(when, when), follow_symlinks=False)
+
+
+def by_another_seed(folder: Path) -> None:
+    shutil.rmtree(folder / RUN)
+    shutil.copytree((folder / RUN).with_name("seed1"), folder / RUN, copy_function=shutil.copyfile)
+
+
+def commit(folder: Path) -> None:
+    succeeded(run(folder, "git", "add", "--all"))
+    succeeded(run(folder, *GIT, "commit", "--quiet", "--message", "Results"))
+
+
+def clone_and_pull(folder: Path) -> None:
+    """Make of `folder` what a clone of it would be, whose remote has what `dvc push` would have put there."""
+    share = folder.with_name("share")
+    shutil.copytree(folder / ".dvc/cache", share)
+    with (folder / ".dvc/config").open("a") as config:
+        config.write(f"    remote = share\n['remote \"share\"']\n    url = {share}\n")
+    commit(folder)
+    for path in folder.iterdir():
+        if path.name != ".git":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    succeeded(run(folder, "git", "checkout", "--quiet", "."))
+    succeeded(run(folder, "dvc", "pull"))
+
+
+def go_back_a_commit(folder: Path) -> None:
+    """After a run of one cell with another value, which was committed as well."""
+    commit(folder)
+    LEARNING_RATE(folder)
+    change(grid__setting=["tail"], grid__seed=[0], grid__baseline=[])(folder)
+    succeeded(run(folder, "dvc", "repro"))
+    commit(folder)
+    succeeded(run(folder, "git", "checkout", "--quiet", "HEAD~"))
+    succeeded(run(folder, "dvc", "checkout"))
+
+
+LEARNING_RATE = change(methods__lp__train={"lr": 0.02})
+OF_LP = "train@* evaluate@* aggregate"
+OF_SCORE = "evaluate@*-tail-*-0 aggregate"
+OF_RUN = f"train@*-tail-*-0 {OF_SCORE}"
+ALL_CELLS = "train@* baseline@* evaluate@* evaluate_baseline@* aggregate"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A change, and patterns of the stages that it reruns: under both engines, and beside these under one."""
+
+    change: Change
+    both: str = ""
+    dvc: str = ""
+    snakemake: str = ""
+    back: Change | None = None  # undoes the change, once the engine has run
+    by_dvc: bool = False  # the change takes results that DVC knows
+
+
+TABLE = {
+    "one number of one method": Row(LEARNING_RATE, OF_LP, dvc="check"),
+    "one number of one setting": Row(
+        change(datasets__shapes__settings__flat__n1=8),
+        "split@*-flat-* train@*-flat-* baseline@*-flat-* evaluate@*-flat-* evaluate_baseline@*-flat-* aggregate",
+        dvc="check",
+    ),
+    "one number of `train`": Row(change(train__threshold=0.4), ALL_CELLS, dvc="check"),
+    "a seed more": Row(
+        change(grid__seed=[0, 1, 2]),
+        "split@*-2 train@*-2 baseline@*-2 evaluate@*-2 evaluate_baseline@*-2 aggregate",
+        dvc="check",
+    ),
+    "a seed less": Row(change(grid__seed=[1]), "aggregate", dvc="check"),
+    "a method less": Row(change(grid__baseline=[]), "aggregate", dvc="check"),
+    "another study, of cells that are there": Row(
+        change(study="other", grid__setting=["flat"]), "aggregate", dvc="check"
+    ),
+    "a comment": Row(comment, dvc="check"),
+    "the order of keys": Row(other_order, dvc="check"),
+    "`2` written as `2.0`": Row(
+        change(train__scale=25.0, datasets__shapes__settings__flat__gamma_labeled=3.0), dvc="check"
+    ),
+    "a number, and back, with a run between": Row(
+        LEARNING_RATE, "aggregate", snakemake="train@* evaluate@*", back=change(methods__lp={"tune": "head"})
+    ),
+    "a comment in a script": Row(
+        lambda folder: edit(folder / "stages/split.py"), "split@*", dvc="manifest", snakemake=ALL_CELLS
+    ),
+    "a comment in a module": Row(
+        lambda folder: edit(folder / "ulfine/evaluation/metrics.py"),
+        "evaluate@* evaluate_baseline@*",
+        dvc="manifest",
+        snakemake="aggregate",
+    ),
+    "the time of files alone": Row(touch),
+    "all times, as after a copy": Row(shuffle_times),
+    "a clone, and `dvc pull`": Row(clone_and_pull, by_dvc=True),
+    "`git checkout`, and `dvc checkout`": Row(go_back_a_commit, by_dvc=True),
+    "an artifact deleted": Row(lambda folder: shutil.rmtree(folder / RUN), snakemake=OF_RUN),
+    "an artifact replaced": Row(by_another_seed, snakemake=OF_RUN),
+    "a file of `results/` deleted": Row(lambda folder: (folder / SCORE).unlink(), snakemake=OF_SCORE),
+    "a file of `results/` replaced": Row(lambda folder: (folder / SCORE).write_text("other"), snakemake=OF_SCORE),
+    "a picture or a checkpoint under the same name": Row(
+        lambda folder: [path.write_bytes(b"new") for path in (folder / "tiny.pt", *folder.glob("pictures/*/*/00.png"))]
+    ),
+}
+DECISIVE = (  # rows that are fast with DVC as well; for Snakemake's plan, which is exact and cheap, all are
+    "one number of one method",
+    "a seed less",
+    "`2` written as `2.0`",
+    "a comment in a script",
+    "all times, as after a copy",
+    "a clone, and `dvc pull`",
+    "an artifact replaced",
+    "a file of `results/` replaced",
+)
+ON_ITS_OWN = ("one number of one method", "all times, as after a copy", "an artifact replaced")  # results of Snakemake
+
+
+def test_the_table_of_the_page_has_these_rows():
+    section = re.search(r"^## What reruns\n(.*?)^## ", (ROOT / "docs/engines.md").read_text(), re.MULTILINE | re.DOTALL)
+    first = re.findall(r"^\| (.*?) \|", section[1], re.MULTILINE)
+    assert first == ["change", *TABLE]
+
+
+def expected(patterns: str) -> set[str]:
+    """The jobs of the grid in the current folder that the patterns stand for."""
+    names = {"manifest", "check", *(job.address for job in jobs())}
+    found = [set(fnmatch.filter(names, pattern)) for pattern in patterns.split()]
+    assert all(found), patterns
+    return set().union(*found)
+
+
+@pytest.fixture(scope="session")
+def made_by(request, tmp_path_factory) -> Path:
+    """A project after `dvc repro`, after Snakemake, or after Snakemake and `python -m ulfine record`."""
+    by = request.param
+
+    def make(folder: Path) -> None:
+        succeeded(run(folder, *(("dvc", "repro") if by == "dvc" else ("snakemake", "--cores", "2"))))
+        if by == "record":
+            succeeded(run(folder, "python", "-m", "ulfine", "record"))
+
+    return made_once(tmp_path_factory, f"standins-{by}", make, standins.make)
+
+
+@pytest.fixture
+def folder(made_by, tmp_path, monkeypatch) -> Path:
+    """The current folder, a copy that a test may change."""
+    found = copied(made_by, tmp_path)
+    monkeypatch.chdir(found)
+    return found
+
+
+def cases(made_by: Callable[[Row], tuple[str, ...]], fast: Callable[[str, str], bool]) -> pytest.MarkDecorator:
+    """Every row, by who made the results."""
+    found = []
+    for name, row in TABLE.items():
+        for by in made_by(row):
+            marks = [] if fast(name, by) else pytest.mark.slow
+            found.append(pytest.param(by, name, marks=marks, id=f"{name}, made by {by}"))
+    return pytest.mark.parametrize(("made_by", "name"), found, indirect=["made_by"])
+
+
+def changed(folder: Path, row: Row, engine: str) -> None:
+    """Make the change, and undo it if the row does."""
+    row.change(folder)
+    if row.back:
+        assert rerun(folder, engine) != set()
+        row.back(folder)
+
+
+@cases(lambda _: ("dvc", "record"), fast=lambda name, by: by == "dvc" and name in DECISIVE)
+def test_dvc_reruns(folder, name):
+    row = TABLE[name]
+    changed(folder, row, "dvc")
+    assert rerun(folder, "dvc") == expected(f"{row.both} {row.dvc}")
+    assert standins.stale() == []
+    if row.snakemake:  # would have run more; but DVC has restored something, or made the same bytes again
+        assert rerun(folder, "snakemake", dry=True) == set()
+
+
+@cases(
+    lambda row: ("dvc", "record" if row.by_dvc else "snakemake"),
+    fast=lambda name, by: by == "dvc" or (by == "snakemake" and name in ON_ITS_OWN),
+)
+def test_snakemake_plans(folder, name):
+    row = TABLE[name]
+    changed(folder, row, "snakemake")
+    assert rerun(folder, "snakemake", dry=True) == expected(f"{row.both} {row.snakemake}")
+
+
+@cases(lambda _: ("dvc",), fast=lambda *_: False)
+def test_snakemake_does_what_it_plans_and_dvc_takes_it_over(folder, name):
+    row = TABLE[name]
+    changed(folder, row, "snakemake")
+    assert rerun(folder, "snakemake") == expected(f"{row.both} {row.snakemake}")
+    assert standins.stale() == []
+    assert rerun(folder, "snakemake", dry=True) == set()
+    succeeded(run(folder, "python", "-m", "ulfine", "record"))
+    assert rerun(folder, "dvc") == set()
