@@ -1,0 +1,162 @@
+"""How long the engines and `python -m ulfine` take on a large grid that is done: reading it, not running it.
+
+    python -m benchmarks.grid 100
+
+Makes the tiny project of the tests under a temporary folder: 2 methods and 1 baseline with each of so many seeds.
+Stages run for one seed; the others get copies of what it made, with receipts of their own, and DVC records them. Then
+each command is timed: wall time, and the CPU time of its processes, which other work on the machine disturbs less.
+"""
+
+import argparse
+import copy
+import os
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests import project
+from ulfine.jobs import Job, jobs
+from ulfine.trust.receipts import origin, ticket, write_receipt
+
+STATUS, READY, VERIFY = (("python", "-m", "ulfine", name) for name in ("status", "ready", "verify"))
+RECORD = ("python", "-m", "ulfine", "record")
+DRY, SNAKEMAKE = ("snakemake", "--dry-run", "--quiet"), ("snakemake", "--cores", "2")
+DVC_STATUS, REPRO = ("dvc", "status"), ("dvc", "repro")
+WRONG: dict[str, tuple[Callable[[dict], None], str]] = {  # edits of params.yaml, and what is said about them
+    "an unknown key": (lambda params: params["train"].update(stepz=4), "train: unknown key 'stepz'"),
+    "an unknown method": (lambda params: params["grid"]["method"].append("lpp"), "grid.method = 'lpp'"),
+}
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a command took, in seconds."""
+
+    wall: float
+    cpu: float  # of its processes
+    told: float  # until it had said what it was expected to say; infinite if it never did
+    text: str  # all that it said
+
+    def __str__(self) -> str:
+        return f"{self.wall:6.1f} s {self.cpu:6.1f} s CPU"
+
+
+def main() -> None:
+    """Measure every command on a grid with the number of seeds named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("seeds", type=int)
+    seeds = parser.parse_args().seeds
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        params = with_seeds(seeds)
+        make_one(folder)
+        project.write_params(folder, params)
+        print(f"{3 * seeds} cells; load {os.getloadavg()[0]:.1f}")
+        report("snakemake --dry-run, nothing made", timed(folder, *DRY))
+        report("dvc status, nothing made", timed(folder, *DVC_STATUS))
+        fill(folder)
+        report("snakemake --dry-run, no lock", timed(folder, *DRY))
+        report("ulfine record", timed(folder, *RECORD))
+        for label, command in {
+            "ulfine status": STATUS,
+            "ulfine ready": READY,
+            "ulfine verify": VERIFY,
+            "snakemake --dry-run": DRY,
+            "dvc status": DVC_STATUS,
+            "dvc repro": REPRO,
+        }.items():
+            report(label, timed(folder, *command))
+        for label, (edit, said) in WRONG.items():
+            write_wrong(folder, params, edit)
+            for command in (READY, SNAKEMAKE, REPRO):
+                taken = timed(folder, *command, said=said)
+                print(f"{label:20} {' '.join(command):24} said after {taken.told:.1f} s, ended after {taken}")
+        print(f"load {os.getloadavg()[0]:.1f}")
+
+
+def report(label: str, taken: Taken) -> None:
+    """Print one line."""
+    print(f"{label:36}{taken}", flush=True)
+
+
+def with_seeds(number: int) -> dict:
+    """The parameters of the tiny project with so many seeds."""
+    params = copy.deepcopy(project.PARAMS)
+    params["grid"]["seed"] = list(range(number))
+    return params
+
+
+def make_one(folder: Path) -> None:
+    """The tiny project, all of it made for seed 0."""
+    project.make_project(folder)
+    project.write_params(folder, with_seeds(1))
+    project.succeeded(project.run(folder, *SNAKEMAKE))
+
+
+def fill(folder: Path) -> None:
+    """Give every other seed in params.yaml what seed 0 has, and make the tables."""
+    with chdir(folder):
+        for job in jobs():
+            cell = dict(job.names)
+            if "seed" in cell:
+                _copy_outputs(job, cell["seed"])
+                ticket(job)
+                write_receipt(job, origin(job))
+    project.succeeded(project.run(folder, *SNAKEMAKE))
+
+
+def _copy_outputs(job: Job, seed: str) -> None:
+    for path in map(Path, job.outputs):
+        first = Path(str(path).replace(f"seed{seed}", "seed0"))
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if first.is_dir() else shutil.copy)(first, path)
+
+
+def write_wrong(folder: Path, params: dict, edit: Callable[[dict], None]) -> None:
+    """Write params.yaml with a mistake."""
+    wrong = copy.deepcopy(params)
+    edit(wrong)
+    project.write_params(folder, wrong)
+
+
+def timed(folder: Path, *command: str, said: str = "") -> Taken:
+    """Run a command in the project, which must fail if and only if it is to say something.
+
+    Raises:
+        RuntimeError: it did not; the message has the end of what it said.
+    """
+    before, started, told, lines = _cpu(), time.perf_counter(), float("inf"), []
+    process = subprocess.Popen(  # noqa: S603
+        command,
+        cwd=folder,
+        env=project.environment(folder),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    with process:
+        for line in process.stdout:
+            lines.append(line)
+            if said in line:
+                told = min(told, time.perf_counter() - started)
+    text = "".join(lines)
+    if bool(process.returncode) != bool(said) or said not in text:
+        raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}\n{text[-3000:]}")
+    return Taken(time.perf_counter() - started, _cpu() - before, told, text)
+
+
+def _cpu() -> float:
+    """CPU seconds of all processes that this one has started and seen end."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    main()
