@@ -52,7 +52,7 @@ def main(dataset: str, setting: str, backbone: str, method: str, seed: int) -> N
         )
     asked = {"cell": at.names, "parameters": at.params.values, "params_digest": params_digest(at, inputs.split)}
     with new_folder(at.run) as folder, new_file(at.record) as record:  # both or none
-        write_run(folder, at, inputs.split, result)
+        write_run(folder, at, asked["params_digest"], result)
         write_json(record, make_record(device, result.cost, asked))
     checkpoint.remove()
 
@@ -91,7 +91,7 @@ def params_digest(at: Cell, split: dict) -> str:
     return digest([at.params.values, counts, pool, read_json(origin(at))])
 
 
-def write_run(folder: Path, at: Cell, split: dict, result: Result) -> None:
+def write_run(folder: Path, at: Cell, params_digest: str, result: Result) -> None:
     """Fill `folder` with everything that is deterministic."""
     stand_in = at.names["backbone"] != NO_BACKBONE and at.params.backbone.pretrained == "embedded"
     rows = result.rows
@@ -107,7 +107,7 @@ def write_run(folder: Path, at: Cell, split: dict, result: Result) -> None:
     for name, table in logs.items():
         if table:  # zero-shot has none
             write_csv(folder / f"{name}.csv", table)
-    facts = {"params_digest": params_digest(at, split), "stand_in": stand_in}
+    facts = {"params_digest": params_digest, "stand_in": stand_in}
     write_json(folder / "run.json", result.summary | facts)
 
 

@@ -132,10 +132,7 @@ COMMANDS = {
     "status": (print_status, "tell what of the grid is done, stale, missing or failed, and why"),
     "verify": (print_verified, "prove every artifact by its hash, and by the parameters, code and inputs it came from"),
     "record": (print_recorded, "after a run by Snakemake: write the results into DVC, unless some are stale"),
-    "adopt": (
-        print_adopted,
-        "after a pull, checkout or copy: take over what is right, so that none makes it again",
-    ),
+    "adopt": (print_adopted, "after a pull, checkout or copy: take over what is right, so that none makes it again"),
     "unlock": (print_unlocked, "remove what engines that were killed left behind"),
     "ready": (make_ready, "what `make repro` does first: unlock, check the parameters, count the stages"),
     "parameters": (lambda: write_text(REFERENCE, reference()), "write docs/parameters.md"),

@@ -77,7 +77,7 @@ def unlock() -> list[str]:
     if busy:
         raise ValueError(f"{busy} is at work here; stop it first")
     done = []
-    if _entries() is None or _entries():
+    if _entries() != []:
         TABLE.unlink()
         done.append(f"{TABLE}: removed")
     return done + [f"{path}: removed" for path in _remove_left()]

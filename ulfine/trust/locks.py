@@ -18,7 +18,7 @@ def alone(path: Path, who: str) -> Iterator[Callable[[str], None]]:
     locks nobody waits, and on a full one nothing is written: neither is a reason to fail.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("rb+" if path.exists() else "wb+", buffering=0) as file:
+    with path.open("ab+", buffering=0) as file:
 
         def note(text: str) -> None:
             with suppress(OSError):

@@ -7,8 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ulfine.files import write_text
 from ulfine.git import git
 from ulfine.jobs import CHECKED, Job
@@ -16,7 +14,6 @@ from ulfine.trust.receipts import Look, changed
 
 DVC_LOCK = Path("dvc.lock")
 ASIDE = Path(".dvc/tmp/dvc.lock.damaged")
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the file has thousands of lines
 
 
 def entries() -> dict[str, dict[str, Any]]:
@@ -39,6 +36,8 @@ def mend() -> str | None:
     These are the stages before the cut, and of the others what the committed file has of them. What DVC then misses it
     restores from its run-cache, and what Snakemake made `record` writes again.
     """
+    from dvc.utils.serialize import dumps_yaml  # DVC's own YAML, which has 1e-05 for a number
+
     if not DVC_LOCK.exists():
         return None
     text = DVC_LOCK.read_text(encoding="utf-8")
@@ -49,19 +48,19 @@ def mend() -> str | None:
     saved = committed | (_sound(text[: max(0, last.start() - 3)]) or {})
     ASIDE.parent.mkdir(parents=True, exist_ok=True)
     write_text(ASIDE, text)
-    write_text(DVC_LOCK, yaml.safe_dump({"schema": "2.0", "stages": saved}, sort_keys=False))
+    write_text(DVC_LOCK, dumps_yaml({"schema": "2.0", "stages": saved}))
     return f"{DVC_LOCK}: was damaged; {len(saved)} stages could be saved, and what was there is in {ASIDE}"
 
 
 def _sound(text: str) -> dict[str, dict[str, Any]] | None:
     """The stages in the text of dvc.lock, None when DVC would refuse it."""
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA  # half a second, and seldom needed
+    from dvc.utils.serialize import ParseError, parse_yaml
     from voluptuous import Invalid
 
     try:
-        content = yaml.load(text, Loader)  # noqa: S506 (a safe loader)
-        return COMPILED_LOCKFILE_SCHEMA(content).get("stages", {})
-    except (yaml.YAMLError, Invalid, ValueError):
+        return COMPILED_LOCKFILE_SCHEMA(parse_yaml(text, DVC_LOCK)).get("stages", {})
+    except (ParseError, Invalid, ValueError):
         return None
 
 
@@ -70,7 +69,7 @@ def proves(entry: dict[str, Any], job: Job, look: Look) -> bool:
     watched = {path["path"]: path["md5"] for path in entry.get("deps", ()) if path["path"] != CHECKED}
     hashes = watched | {path["path"]: path["md5"] for path in entry.get("outs", ())}
     recorded = {key: value for values in entry.get("params", {}).values() for key, value in values.items()}
-    known = all(any(path == at or path.startswith(f"{at}/") for at in hashes) for path in (*job.inputs, *job.outputs))
+    known = all(any(Path(path).is_relative_to(at) for at in hashes) for path in (*job.inputs, *job.outputs))
     if entry["cmd"] != job.command or not known or changed(recorded, job.parameters):
         return False
     return all((found := look(path)) is not None and found.md5 == md5 for path, md5 in hashes.items())

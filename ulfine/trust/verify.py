@@ -22,17 +22,18 @@ def verify() -> tuple[list[str], int]:
     Artifacts of other grids are read too. Those of the present one are wrong as well when they are missing, or were
     made with other parameters, code or inputs than there are now.
     """
-    problems, files = [], 0
+    wrong, files = {}, 0
     for path, expected in sorted(_expected().items()):
         found = fingerprint(path, afresh=True)
         if found is None:
             continue
         files += max(1, len(found.files))
         if found.md5 not in [each.md5 for each in expected]:
-            problems += _named(path, found, expected[-1])
-    damaged = tuple(line.split(":")[0] for line in problems)
+            wrong |= _named(path, found, expected[-1])
+    problems = [f"{path}: {how}" for path, how in wrong.items()]
     for state in states(cache(fingerprint)):
-        follows = any(path.startswith(state.job.outputs + state.job.inputs) for path in damaged)
+        touched = (*state.job.outputs, *state.job.inputs)
+        follows = any(Path(path).is_relative_to(at) for path in wrong for at in touched)
         if state.name != DONE and state.before is None and not follows:
             problems.append(f"{state.job.address}: {state.name}: {state.why}")
     return problems, files
@@ -64,15 +65,15 @@ def _cached_listing(md5: str) -> dict[str, str]:
     return {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text(encoding="utf-8"))}
 
 
-def _named(path: str, found: Fingerprint, expected: Fingerprint) -> list[str]:
-    """The files inside `path` that differ, or `path` itself where it has none or nothing knows them."""
+def _named(path: str, found: Fingerprint, expected: Fingerprint) -> dict[str, str]:
+    """How the files inside `path` differ, or `path` itself where it has none or nothing knows them."""
     if not found.files or not expected.files:
-        return [f"{path}: has changed: md5 {found.md5}, expected {expected.md5}"]
-    return [
-        f"{path}/{inside}: {_how(found.files.get(inside), expected.files.get(inside))}"
+        return {path: _how(found.md5, expected.md5)}
+    return {
+        f"{path}/{inside}": _how(found.files.get(inside), expected.files.get(inside))
         for inside in sorted({*found.files, *expected.files})
         if found.files.get(inside) != expected.files.get(inside)
-    ]
+    }
 
 
 def _how(now: str | None, then: str | None) -> str:

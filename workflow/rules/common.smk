@@ -21,20 +21,19 @@ if config:
 try:
     PARAMETERS = checked(PARAMS)
     MANIFESTS = write_manifests()
+    if not OK.exists():  # DVC removes it before a check that fails; were the rule `check` to run, it would hold back others
+        write_ok()
+    if workflow.is_main_process:
+        recover()  # so that the same command works again after a kill
+        BUSY = at_work()
+        if BUSY:
+            print(f"{BUSY} is at work here", file=sys.stderr)  # Snakemake's own refusal does not say who
+        else:
+            settle()
 except (ValueError, OSError) as error:
     sys.exit(explained(error))
 
-if not OK.exists():  # DVC removes it before a check that fails; were the rule `check` to run, others would be held back
-    write_ok()
-
 os.environ["ULFINE_ENGINE"] = "snakemake"  # a stage that sees this ends with its engine
-if workflow.is_main_process:
-    recover()  # so that the same command works again after a kill
-    BUSY = at_work()
-    if BUSY:
-        print(f"{BUSY} is at work here", file=sys.stderr)  # Snakemake's own refusal does not say who
-    else:
-        settle()
 
 
 onstart:
