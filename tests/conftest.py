@@ -15,7 +15,7 @@ from ulfine.trust.locks import alone
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, or one worker sits idle while the other is left with them."""
-    longest = ["test_reruns.py", "test_stages.py", "test_engines.py"]
+    longest = ["test_engines.py", "test_stages.py", "test_reruns.py", "test_together.py", "test_handover.py"]
     items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 
 

@@ -62,7 +62,7 @@ def make(folder: Path) -> Path:
             script.write_text(text)
     params = copy.deepcopy(project.PARAMS)
     params["datasets"]["shapes"]["settings"]["flat"] = params["datasets"]["shapes"]["settings"]["tail"] | {"n1": 7}
-    params["grid"] |= {"setting": ["tail", "flat"], "method": ["lp"]}
+    params["grid"] |= {"setting": ["tail", "flat"], "method": ["lp"], "seed": [0, 1]}
     project.write_params(folder, params)
     return folder
 

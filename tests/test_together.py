@@ -25,7 +25,7 @@ def training(folder: Path, engine: subprocess.Popen[str]) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("engine", ["dvc", "snakemake"])
+@pytest.mark.parametrize("engine", [pytest.param("dvc", marks=pytest.mark.slow), "snakemake"])
 def test_one_engine_at_a_time_and_ctrl_c_ends_it(by_dvc, by_snakemake, params, engine, tmp_path):
     folder = copied(by_dvc if engine == "dvc" else by_snakemake, tmp_path)
     params["grid"] |= {"method": ["lp"], "seed": [0], "baseline": []}

@@ -6,6 +6,7 @@ changes the last bits of a result, and Snakemake sets a number of its own.
 """
 
 import argparse
+import atexit
 import inspect
 import os
 import sys
@@ -23,6 +24,7 @@ from ulfine.trust.guard import StoppedError, keep_watch
 from ulfine.trust.locks import alone
 from ulfine.trust.receipts import DONE, FAILED, STOPPED, log_of, origin, ticket, write_receipt
 
+IS_SCRIPT = Path(sys.argv[0]).parent.name == "stages"  # tests and notebooks import stages
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -65,7 +67,9 @@ def stage(main: Callable[..., None]) -> Callable[[], None]:
                 raise
             line = explained(error) or f"{type(error).__name__}: {error} (ULFINE_TRACEBACK=1 shows where)"
             sys.exit(f"{label}: {' '.join(line.split())}")
-        print(f"{label}: done in {time.perf_counter() - started:.1f} s")
+        print(f"{label}: done in {time.perf_counter() - started:.1f} s", flush=True)
+        if IS_SCRIPT:
+            atexit.register(os._exit, 0)  # all is written, and libraries take a second or two to end
 
     return run
 
@@ -105,5 +109,5 @@ def _require_own_package() -> None:
         raise ValueError(f"ulfine is imported from {package}, not from here; install this clone: pip install -e .")
 
 
-if Path(sys.argv[0]).parent.name == "stages":  # not where tests or a notebook import a stage
+if IS_SCRIPT:
     keep_watch()
