@@ -65,8 +65,8 @@ def small(folder: Path, params: dict) -> Path:
     """A project with trainings long enough to be hit, which write a checkpoint whenever they can."""
     project.make_project(folder)
     params["grid"] |= {"method": ["lp"], "seed": [0]}
-    params["methods"]["lp"]["train"] = {"steps": 500, "log_every": 10}
-    params["methods"]["scratch"]["train"] |= {"steps": 60, "log_every": 10}
+    params["methods"]["lp"]["train"] = {"steps": 1000, "log_every": 10}
+    params["methods"]["scratch"]["train"] |= {"steps": 120, "log_every": 10}
     project.write_params(folder, params)
     make_eager(folder)
     return folder
@@ -132,7 +132,7 @@ def test_forty_kills_end_in_the_reference_bytes(tmp_path, params, capsys):
     draw, tally = random.Random(SEED), Tally()  # noqa: S311
     plan = [case for case in itertools.product(OUTPUTS, COMMANDS) if case[::-1] not in WITHOUT_PROCESS]
     draw.shuffle(plan)
-    longer = {"backbone": 4.0, "features": 4.0, "train": 5.0, "baseline": 5.0}
+    longer = {"backbone": 4.0, "features": 4.0, "train": 10.0, "baseline": 10.0}
     within = dict.fromkeys(OUTPUTS, 1.2) | longer  # seconds that a stage takes on an idle machine
     for number, (stage, engine) in zip(range(KILLS), itertools.cycle(plan), strict=False):
         folder, target = folders[engine], TARGETS[number % len(TARGETS)]
