@@ -37,6 +37,13 @@ def scripts(folder: Path, name: str = "") -> Iterator[psutil.Process]:
                 yield process
 
 
+def alive(process: psutil.Process) -> bool:
+    """Whether it still runs; one that has ended may be gone, or wait for its parent to collect it."""
+    with suppress(psutil.Error):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 def make_eager(folder: Path) -> None:
     """Let trainings write checkpoints as often as they can."""
     path = folder / "ulfine/training/checkpoint.py"

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests import project
-from tests.processes import make_eager, said, scripts, started
+from tests.processes import alive, make_eager, said, scripts, started
 from tests.project import run, succeeded
 from tests.reruns import outputs
 
@@ -93,8 +93,8 @@ def kill(folder: Path, stage: str, engine: str, target: str, moment: float) -> b
     running = started(folder, COMMANDS[engine])
     hit = awaited(folder, running, stage)
     time.sleep(moment)
-    alive = hit is not None and hit.is_running() and hit.status() != psutil.STATUS_ZOMBIE
-    if alive:
+    was_alive = hit is not None and alive(hit)
+    if was_alive:
         match target:
             case "script":
                 hit.kill()
@@ -103,12 +103,12 @@ def kill(folder: Path, stage: str, engine: str, target: str, moment: float) -> b
             case "group":
                 os.killpg(running.pid, signal.SIGKILL)
     running.wait(timeout=280)
-    if alive and target == "engine":  # it is gone, and no stage may go on without it
+    if was_alive and target == "engine":  # it is gone, and no stage may go on without it
         deadline = time.monotonic() + 5
         while list(scripts(folder)) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not list(scripts(folder)), "a stage trains on without its engine"
-    return alive
+    return was_alive
 
 
 def again(folder: Path, engine: str) -> str:
