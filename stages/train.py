@@ -1,7 +1,7 @@
 """Train one cell, or for a zero-shot cell just classify. A baseline from scratch has the backbone `none`.
 
-reads   artifacts/data/{dataset}/, its split; with a backbone artifacts/backbones/{backbone}/ and
-        artifacts/features/{dataset}/{backbone}/
+reads   artifacts/recipes/{dataset}/{backbone}/{method}.json, artifacts/data/{dataset}/, its split; with a backbone
+        artifacts/backbones/{backbone}/ and artifacts/features/{dataset}/{backbone}/
 writes  artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}/: logits.safetensors, weights.safetensors,
         cosines.safetensors, history.csv, pseudo_labels.csv, classifiers.csv, run.json, and with `validate_every`
         validation.csv; the same bytes for the same inputs

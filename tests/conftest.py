@@ -37,10 +37,10 @@ def made_once(
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
-    """A project whose manifests, data, backbone, splits and features are made."""
+    """A project whose manifests, data, backbone, splits, features and a recipe are made."""
 
     def make(folder: Path) -> None:
-        names = project.CELL
+        names = project.CELL | {"method": "lp"}
         for name, keys in (
             ("manifest", ()),
             ("check", ()),
@@ -48,6 +48,7 @@ def prepared(tmp_path_factory) -> Path:
             ("backbone", ("backbone",)),
             ("split", ("dataset", "setting", "seed")),
             ("features", ("dataset", "backbone")),
+            ("recipe", ("dataset", "backbone", "method")),
         ):
             project.succeeded(project.stage(folder, name, **{key: names[key] for key in keys}))
 

@@ -30,6 +30,7 @@ STAGES = {  # in the order of the pipeline: arguments, outputs
     "backbone": (("backbone",), ["artifacts/backbones/tiny"]),
     "split": (("dataset", "setting", "seed"), ["artifacts/splits/shapes/tail/seed0.json"]),
     "features": (("dataset", "backbone"), ["artifacts/features/shapes/tiny"]),
+    "recipe": (("dataset", "backbone", "method"), ["artifacts/recipes/shapes/tiny/lp.json"]),
     "train": (
         tuple(LP),
         ["artifacts/runs/shapes/tail/tiny/lp/seed0", "artifacts/records/shapes/tail/tiny/lp/seed0.json"],
@@ -42,6 +43,7 @@ ENDS = {  # what asks for more memory than there can be; under a real limit CPyt
     "backbone": "ulfine.models.backbone._identity",
     "split": "ulfine.data.splits.manifest",
     "features": "ulfine.models.extract.prototypes",
+    "recipe": "ulfine.files._json",
     "train": "ulfine.training.learner.Learner.losses",
     "evaluate": "ulfine.evaluation.cell.metrics",
     "aggregate": "ulfine.evaluation.aggregate.markdown",

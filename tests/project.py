@@ -209,7 +209,12 @@ def run_offline(folder: Path, *command: str) -> subprocess.CompletedProcess[str]
 
 
 def stage(folder: Path, name: str, **names: str | int) -> subprocess.CompletedProcess[str]:
-    """Run one stage script; what it imported is in trace-{name}.json, where it connected to in connections.txt."""
+    """Run one stage script; what it imported is in trace-{name}.json, where it connected to in connections.txt.
+
+    Before a training its recipe is written.
+    """
+    if name == "train":
+        succeeded(stage(folder, "recipe", **{key: names[key] for key in ("dataset", "backbone", "method")}))
     arguments = [argument for key, value in names.items() for argument in (f"--{key}", str(value))]
     traced = str(ROOT / "tests/traced.py")
     return run(folder, "python", traced, f"trace-{name}.json", f"stages/{name}.py", *arguments)

@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.project import run, succeeded
 
 DETERMINISTIC = (
+    "artifacts/recipes",
     "artifacts/runs",
     "artifacts/splits",
     "artifacts/features",
@@ -40,10 +41,10 @@ def rerun(folder: Path, engine: str, *, dry: bool = False) -> set[str]:
 
 
 def named(rule: str, wildcards: re.Match | None) -> str:
-    """DVC's name of a Snakemake job; there a baseline is scored by a stage of its own."""
+    """DVC's name of a Snakemake job; there recipe and score of a baseline have stages of their own."""
     values = re.findall(r"=([^,]+)", wildcards[1]) if wildcards else []
-    if rule == "evaluate" and "none" in values:
-        rule = "evaluate_baseline"
+    if rule in ("recipe", "evaluate") and "none" in values:
+        rule += "_baseline"
         values.remove("none")
     return f"{rule}@{'-'.join(values)}" if values else rule
 

@@ -37,11 +37,12 @@ def flip(path: Path) -> None:
 def test_status_counts_what_is_done_stale_missing_and_failed(by_snakemake, params, tmp_path):
     folder = copied(by_snakemake, tmp_path)
     counts = (
-        "data 1, backbone 1, split 1, features 1, train 2, baseline 1, evaluate 2, evaluate_baseline 1, aggregate 1"
+        "data 1, backbone 1, split 1, features 1, recipe 2, recipe_baseline 1, train 2, baseline 1, "
+        "evaluate 2, evaluate_baseline 1, aggregate 1"
     )
     first = ulfine(folder, "status")
     assert re.findall(r"^(\w+) +(\d+) done$", first, re.MULTILINE) == re.findall(r"(\w+) (\d+)", counts)
-    assert first.startswith("study tiny: 11 jobs\n") and "stale" not in first
+    assert first.startswith("study tiny: 14 jobs\n") and "stale" not in first
 
     params["methods"]["lp"]["train"] = {"lr": 0.02}
     project.write_params(folder, params)
@@ -53,7 +54,7 @@ def test_status_counts_what_is_done_stale_missing_and_failed(by_snakemake, param
     text = ulfine(folder, "status")
     assert re.search(r"^evaluate +1 failed, 1 stale$", text, re.MULTILINE)
     assert f"missing: evaluate_baseline@shapes-tail-scratch-0: no {SCORE}\n" in text
-    assert "stale: train@shapes-tail-tiny-lp-0: parameters changed: methods.lp.train\n" in text
+    assert "stale: recipe@shapes-tiny-lp: parameters changed: methods.lp.train\n" in text
     assert "stale: evaluate@shapes-tail-tiny-lp-0: after train@shapes-tail-tiny-lp-0\n" in text
     assert f"stale: train@shapes-tail-tiny-zero_shot-0: {run_0.relative_to(folder)} is not what the stage left" in text
     log = "artifacts/logs/evaluate/shapes/tail/tiny/zero_shot/seed0.log"
@@ -79,7 +80,7 @@ def test_verify_goes_by_dvc_lock_where_nothing_else_is_known(by_dvc, tmp_path):
     folder = copied(by_dvc, tmp_path)
     for path in (folder / "artifacts/receipts").rglob("*.json"):
         path.unlink()
-    assert ulfine(folder, "adopt") == "11 of 11 jobs are done and right, 11 of them newly proved by dvc.lock\n"
+    assert ulfine(folder, "adopt") == "14 of 14 jobs are done and right, 14 of them newly proved by dvc.lock\n"
     for path in (folder / "artifacts/receipts").rglob("*.json"):
         path.unlink()
     flip(folder / FEATURES)
@@ -88,7 +89,7 @@ def test_verify_goes_by_dvc_lock_where_nothing_else_is_known(by_dvc, tmp_path):
 
 def test_record_writes_what_snakemake_made_and_nothing_stale(by_snakemake, params, tmp_path):
     folder = copied(by_snakemake, tmp_path)
-    assert "11 jobs are recorded in dvc.lock" in ulfine(folder, "record")
+    assert "14 jobs are recorded in dvc.lock" in ulfine(folder, "record")
     assert "up to date" in succeeded(run(folder, "dvc", "status")).stdout
     assert rerun(folder, "dvc") == set()
     lock = (folder / "dvc.lock").read_bytes()
@@ -96,7 +97,7 @@ def test_record_writes_what_snakemake_made_and_nothing_stale(by_snakemake, param
     project.write_params(folder, params)
     found, line = refused(folder, "record")
     assert line == "not everything is done and right, so nothing is recorded\n"
-    assert "stale: train@shapes-tail-tiny-lp-0: parameters changed: methods.lp.train" in found
+    assert "stale: recipe@shapes-tiny-lp: parameters changed: methods.lp.train" in found
     assert (folder / "dvc.lock").read_bytes() == lock
 
 
@@ -122,9 +123,9 @@ def test_what_is_versioned_names_no_user_and_no_place(made):
         assert not re.search(rf"\b{re.escape(os.environ.get('USER', 'root'))}\b", text)
 
 
-@pytest.mark.parametrize(("seeds", "stages"), [(31, 99), (32, 102)])
+@pytest.mark.parametrize(("seeds", "stages"), [(31, 100), (32, 103)])
 def test_ready_names_the_faster_way_for_large_grids(tmp_path, params, seeds, stages):
-    """For each seed split, train and evaluate, and six beside them."""
+    """For each seed split, train and evaluate, and seven beside them."""
     folder = project.make_project(tmp_path / "project")
     params["grid"] |= {"method": ["lp"], "baseline": [], "seed": list(range(seeds))}
     project.write_params(folder, params)

@@ -34,13 +34,15 @@ OUTPUTS = {  # of each stage, as patterns
     "backbone": "artifacts/backbones",
     "split": "artifacts/splits",
     "features": "artifacts/features",
+    "recipe": "artifacts/recipes/*/tiny",
+    "recipe_baseline": "artifacts/recipes/*/none",
     "train": "artifacts/runs/*/*/tiny",
     "baseline": "artifacts/runs/*/*/none",
     "evaluate": "results/cells/*/*/tiny",
     "evaluate_baseline": "results/cells/*/*/none",
     "aggregate": "results/tiny/*.csv",
 }
-SCRIPTS = {"baseline": "train", "evaluate_baseline": "evaluate"}  # with the backbone none
+SCRIPTS = {"recipe_baseline": "recipe", "baseline": "train", "evaluate_baseline": "evaluate"}  # with the backbone none
 TARGETS = ("script", "engine", "group")
 WITHOUT_PROCESS = {("snakemake", "check"), ("snakemake", "manifest")}  # made while Snakemake reads its rules
 SHORTER = 0.7  # a time within which a moment was drawn too late, for the next draw

@@ -182,7 +182,7 @@ def test_the_same_inputs_give_the_same_bytes(trained, tiny):
 
 
 @pytest.mark.parametrize(
-    "name", ["check", "data", "backbone", "split", "features", "train", "baseline", "evaluate", "aggregate"]
+    "name", ["check", "data", "backbone", "split", "features", "recipe", "train", "baseline", "evaluate", "aggregate"]
 )
 def test_a_stage_depends_on_the_files_that_it_imports_and_no_more(trained, name):
     traces = sorted(trained.glob(f"trace-{name}*.json"))
@@ -209,7 +209,8 @@ def test_a_stage_depends_on_the_files_that_it_imports_and_no_more(trained, name)
 )
 def test_a_stage_reads_the_keys_that_are_watched_for_it_and_no_more(trained, name, names):
     traces = [json.loads(path.read_text()) for path in sorted(trained.glob(f"trace-{name}*.json"))]
-    declared = {filled(key, names) for key in read_yaml(ROOT / "dvc.yaml")["stages"][name].get("params", ())}
+    watched_by = {"train": "recipe", "baseline": "recipe_baseline"}.get(name, name)
+    declared = {filled(key, names) for key in read_yaml(ROOT / "dvc.yaml")["stages"][watched_by].get("params", ())}
     by_method = {f"methods.{method}" for method in ("zero_shot", "lp", "ulfine")} if name == "train" else set()
     assert traces and {key for trace in traces for key in trace["keys"]} == declared | by_method
 
@@ -362,7 +363,7 @@ def test_a_missing_or_truncated_input_is_named(tiny, refused, spoil, message):
 
 
 def test_a_misspelt_method_is_named_with_what_is_allowed(refused):
-    assert refused("train", **LP | {"method": "lpp"}).endswith(
+    assert refused("recipe", dataset="shapes", backbone="tiny", method="lpp").endswith(
         "params.yaml: methods.lpp: no key 'lpp' here (allowed: zero_shot, lp, lft, fft, ulfine, scratch)"
     )
 
@@ -370,6 +371,7 @@ def test_a_misspelt_method_is_named_with_what_is_allowed(refused):
 def test_a_gpu_that_is_not_there_is_named(tiny, refused, params):
     params["runtime"]["device"] = "cuda:7"
     project.write_params(tiny, params)
+    succeeded(stage(tiny, "recipe", dataset="shapes", backbone="tiny", method="lp"))
     assert "params.yaml: runtime.device = 'cuda:7' is not here (allowed: cpu" in refused("train", **LP)
 
 
@@ -451,6 +453,7 @@ def test_the_package_of_another_clone_is_refused(tiny):
 def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(tiny, params):
     params["train"] |= {"steps": 300, "log_every": 100}
     project.write_params(tiny, params)
+    succeeded(stage(tiny, "recipe", dataset="shapes", backbone="tiny", method="lp"))
     eager = tiny / "ulfine/training/checkpoint.py"
     eager.write_text(eager.read_text().replace("SECONDS = 30", "SECONDS = 0.1"))
     command = [

@@ -37,10 +37,12 @@ class Noted(dict):
 
 def note_keys(asked: set[str]) -> None:
     """Of what a stage may read, note what it does read; whoever copies all of it has not read a key."""
-    from ulfine import pipeline  # as late as a stage would, and before any module takes the function from there
+    from ulfine import files, pipeline  # as late as a stage would, and before any module takes functions from there
 
     allowed = pipeline.parameters
     pipeline.parameters = lambda stage, cell: Noted(allowed(stage, cell), asked)
+    read = files.read_json
+    files.read_json = lambda path: Noted(read(path), asked) if "recipes" in path.parts else read(path)
 
 
 def note_connections(file: Path, script: str) -> None:

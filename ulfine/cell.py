@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ulfine.files import read_json
 from ulfine.params.base import validated
 from ulfine.pipeline import PARAMS, parameters
 
@@ -56,6 +57,11 @@ class Cell:
         return self._path("artifacts/features/{dataset}/{backbone}")
 
     @property
+    def recipe(self) -> Path:
+        """File with the parameters of a training, whatever its setting and seed."""
+        return self._path("artifacts/recipes/{dataset}/{backbone}/{method}.json")
+
+    @property
     def run(self) -> Path:
         """Folder of what a training left."""
         return self._path("artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}")
@@ -72,13 +78,14 @@ class Cell:
 
     @cached_property
     def params(self) -> "CellParams":
-        """The parameters of this cell."""
-        return CellParams(parameters(self.stage, self.names), self.names)
+        """The parameters of this cell; a training takes them from its recipe, as that is what the engines watch."""
+        values = read_json(self.recipe) if self.stage == "train" else parameters(self.stage, self.names)
+        return CellParams(values, self.names)
 
 
 @dataclass(frozen=True)
 class CellParams:
-    """Typed sections of params.yaml, restricted to the keys that dvc.yaml lists for the stage.
+    """Typed sections of params.yaml, restricted to the keys that dvc.yaml lists for the stage, or for its recipe.
 
     So a stage cannot read what the engines do not watch. Sections are imported when they are asked for, so that a stage
     depends on the files of these sections alone.

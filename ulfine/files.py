@@ -184,13 +184,14 @@ def proved(path: Path, expected: str | None) -> str:
 
 def digest(values: Any) -> str:
     """A hash of JSON values that does not depend on the order of keys, nor on 2 against 2.0."""
-    canonical = json.dumps(_numbers(values), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    text = json.dumps(canonical(values), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _numbers(values: Any) -> Any:
+def canonical(values: Any) -> Any:
+    """JSON values with 2 wherever they have 2.0."""
     if isinstance(values, dict):
-        return {key: _numbers(value) for key, value in values.items()}
+        return {key: canonical(value) for key, value in values.items()}
     if isinstance(values, list):
-        return [_numbers(value) for value in values]
+        return [canonical(value) for value in values]
     return int(values) if isinstance(values, float) and values.is_integer() else values

@@ -14,7 +14,11 @@ from ulfine.params.base import read_yaml
 PARAMS = Path("params.yaml")
 PIPELINE = Path("dvc.yaml")
 NO_BACKBONE = "none"  # what stands for the backbone of a baseline from scratch
-BASELINE = {"train": "baseline", "evaluate": "evaluate_baseline"}  # the same scripts, with fewer inputs
+BASELINE = {  # the same scripts, with fewer inputs
+    "recipe": "recipe_baseline",
+    "train": "baseline",
+    "evaluate": "evaluate_baseline",
+}
 NAMES = ("dataset", "setting", "backbone", "method", "seed")  # of a cell, in the order of its paths
 
 

@@ -1,8 +1,21 @@
 """Trainings, one job per cell of the grid.
 
 needs   artifacts/data/, artifacts/splits/, and but for baselines artifacts/backbones/, artifacts/features/
-makes   artifacts/runs/ (deterministic), artifacts/records/ (time, memory, device)
+makes   artifacts/recipes/ (parameters), artifacts/runs/ (deterministic), artifacts/records/ (time, memory, device)
 """
+
+
+rule recipe:
+    """Write down the parameters of all trainings by one method."""
+    input:
+        checked=ancient("artifacts/params.ok"),
+        code=code("recipe"),
+        params=parameters("recipe"),
+    output:
+        "artifacts/recipes/{dataset}/{backbone}/{method}.json",
+    shell:
+        "python stages/recipe.py --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
+        " --method {wildcards.method}"
 
 
 rule train:
@@ -12,6 +25,7 @@ rule train:
         backbone="artifacts/backbones/{backbone}",
         split="artifacts/splits/{dataset}/{setting}/seed{seed}.json",
         features="artifacts/features/{dataset}/{backbone}",
+        recipe="artifacts/recipes/{dataset}/{backbone}/{method}.json",
         code=code("train"),
         params=parameters("train"),
     output:
@@ -32,6 +46,7 @@ rule baseline:
     input:
         data="artifacts/data/{dataset}",
         split="artifacts/splits/{dataset}/{setting}/seed{seed}.json",
+        recipe="artifacts/recipes/{dataset}/none/{method}.json",
         code=code("baseline"),
         params=parameters("train", backbone="none"),
     output:
