@@ -8,7 +8,7 @@ writes  artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}/: logi
         artifacts/records/{dataset}/{setting}/{backbone}/{method}/seed{seed}.json: time, memory, device, versions
 """
 
-from ulfine.stage import stage
+from ulfine.stage import require_threads, stage
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @stage
 def main(dataset: str, setting: str, backbone: str, method: str, seed: int) -> None:
     at = cell("train", dataset=dataset, setting=setting, backbone=backbone, method=method, seed=seed)
+    require_threads(at.params.runtime.num_threads)
     device = prepare(at.params.runtime)
     inputs = inputs_of(at)
     checkpoint = Checkpoint(Path("artifacts/checkpoints") / f"{checkpoint_key(at)}.pt", device)

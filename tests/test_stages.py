@@ -22,6 +22,7 @@ from tests import project
 from tests.project import BASELINE, CELL, ROOT, stage, succeeded
 from tests.serving import serving
 from ulfine.arrays import read_tensors
+from ulfine.cell import cell
 from ulfine.files import md5, sha256
 from ulfine.models.backbone import load_text_tower
 from ulfine.params.base import read_yaml
@@ -441,6 +442,23 @@ def test_parameters_that_change_during_a_stage_are_noticed(tiny):
     (tiny / "other.yaml").write_text(text.replace("validation: 3", "validation: 2"))
     line = one_line(stage(tiny, "split", dataset="shapes", setting="tail", seed=0))
     assert line == "split shapes tail 0: params.yaml: changed while this ran; run again"
+
+
+def test_a_training_reads_its_recipe_and_not_the_edited_parameters(tiny, params, monkeypatch):
+    monkeypatch.chdir(tiny)
+    params["train"] |= {"steps": 8}
+    params["methods"]["lp"]["train"] = {"lr": 0.02}
+    project.write_params(tiny, params)
+    of_recipe = cell("train", **LP).params.train
+    assert (of_recipe.steps, of_recipe.lr) == (4, 0.05)
+
+
+def test_threads_that_are_not_those_of_the_recipe_are_refused(refused, monkeypatch):
+    monkeypatch.setattr("ulfine.stage.IS_SCRIPT", True)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # as an edited params.yaml sets it before numpy starts
+    assert refused("train", **LP) == (
+        "train shapes tail tiny lp 0: params.yaml: runtime.num_threads = 3, but the recipe has 1; make the recipe again"
+    )
 
 
 def test_the_package_of_another_clone_is_refused(tiny):

@@ -39,6 +39,17 @@ def _set_threads() -> None:
 _set_threads()
 
 
+def require_threads(number: int) -> None:
+    """Refuse a recipe that asks for another number than this process was started with.
+
+    Raises:
+        ValueError: params.yaml was edited after the recipe was written.
+    """
+    given = os.environ.get(THREADS[0])
+    if IS_SCRIPT and given != str(number):
+        raise ValueError(f"{PARAMS}: runtime.num_threads = {given}, but the recipe has {number}; make the recipe again")
+
+
 def stage(main: Callable[..., None]) -> Callable[[], None]:
     """Make `main` callable without arguments: `--key value` for each of its parameters, all required.
 
