@@ -1,6 +1,6 @@
 """Draw the labeled, unlabeled and validation pictures of one cell.
 
-reads   artifacts/data/{dataset}/
+reads   artifacts/settings/{dataset}/{setting}.json, artifacts/data/{dataset}/
 writes  artifacts/splits/{dataset}/{setting}/seed{seed}.json
 """
 

@@ -37,7 +37,7 @@ def made_once(
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
-    """A project whose manifests, data, backbone, splits, features and a recipe are made."""
+    """A project whose manifests, data, backbone, setting, splits, features and a recipe are made."""
 
     def make(folder: Path) -> None:
         names = project.CELL | {"method": "lp"}
@@ -46,6 +46,7 @@ def prepared(tmp_path_factory) -> Path:
             ("check", ()),
             ("data", ("dataset",)),
             ("backbone", ("backbone",)),
+            ("setting", ("dataset", "setting")),
             ("split", ("dataset", "setting", "seed")),
             ("features", ("dataset", "backbone")),
             ("recipe", ("dataset", "backbone", "method")),

@@ -28,6 +28,7 @@ LP = CELL | {"method": "lp"}
 STAGES = {  # in the order of the pipeline: arguments, outputs
     "data": (("dataset",), ["artifacts/data/shapes"]),
     "backbone": (("backbone",), ["artifacts/backbones/tiny"]),
+    "setting": (("dataset", "setting"), ["artifacts/settings/shapes/tail.json"]),
     "split": (("dataset", "setting", "seed"), ["artifacts/splits/shapes/tail/seed0.json"]),
     "features": (("dataset", "backbone"), ["artifacts/features/shapes/tiny"]),
     "recipe": (("dataset", "backbone", "method"), ["artifacts/recipes/shapes/tiny/lp.json"]),
@@ -41,6 +42,7 @@ STAGES = {  # in the order of the pipeline: arguments, outputs
 ENDS = {  # what asks for more memory than there can be; under a real limit CPython hangs where a thread cannot start
     "data": "ulfine.data.pictures.square",
     "backbone": "ulfine.models.backbone._identity",
+    "setting": "ulfine.files._json",
     "split": "ulfine.data.splits.manifest",
     "features": "ulfine.models.extract.prototypes",
     "recipe": "ulfine.files._json",

@@ -8,6 +8,7 @@ from tests.project import run, succeeded
 
 DETERMINISTIC = (
     "artifacts/recipes",
+    "artifacts/settings",
     "artifacts/runs",
     "artifacts/splits",
     "artifacts/features",

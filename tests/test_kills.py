@@ -32,6 +32,7 @@ OUTPUTS = {  # of each stage, as patterns
     "check": "artifacts/params.ok",
     "data": "artifacts/data",
     "backbone": "artifacts/backbones",
+    "setting": "artifacts/settings",
     "split": "artifacts/splits",
     "features": "artifacts/features",
     "recipe": "artifacts/recipes/*/tiny",

@@ -127,7 +127,8 @@ TABLE = {
     "one number of one method": Row(LEARNING_RATE, OF_LP, dvc="check"),
     "one number of one setting": Row(
         change(datasets__shapes__settings__flat__n1=8),
-        "split@*-flat-* train@*-flat-* baseline@*-flat-* evaluate@*-flat-* evaluate_baseline@*-flat-* aggregate",
+        "setting@*-flat split@*-flat-* train@*-flat-* baseline@*-flat-* evaluate@*-flat-* evaluate_baseline@*-flat-* "
+        "aggregate",
         dvc="check",
     ),
     "one number of `train`": Row(change(train__threshold=0.4), f"recipe@* recipe_baseline@* {ALL_CELLS}", dvc="check"),

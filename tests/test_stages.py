@@ -183,7 +183,20 @@ def test_the_same_inputs_give_the_same_bytes(trained, tiny):
 
 
 @pytest.mark.parametrize(
-    "name", ["check", "data", "backbone", "split", "features", "recipe", "train", "baseline", "evaluate", "aggregate"]
+    "name",
+    [
+        "check",
+        "data",
+        "backbone",
+        "setting",
+        "split",
+        "features",
+        "recipe",
+        "train",
+        "baseline",
+        "evaluate",
+        "aggregate",
+    ],
 )
 def test_a_stage_depends_on_the_files_that_it_imports_and_no_more(trained, name):
     traces = sorted(trained.glob(f"trace-{name}*.json"))
@@ -210,7 +223,7 @@ def test_a_stage_depends_on_the_files_that_it_imports_and_no_more(trained, name)
 )
 def test_a_stage_reads_the_keys_that_are_watched_for_it_and_no_more(trained, name, names):
     traces = [json.loads(path.read_text()) for path in sorted(trained.glob(f"trace-{name}*.json"))]
-    watched_by = {"train": "recipe", "baseline": "recipe_baseline"}.get(name, name)
+    watched_by = {"split": "setting", "train": "recipe", "baseline": "recipe_baseline"}.get(name, name)
     declared = {filled(key, names) for key in read_yaml(ROOT / "dvc.yaml")["stages"][watched_by].get("params", ())}
     by_method = {f"methods.{method}" for method in ("zero_shot", "lp", "ulfine")} if name == "train" else set()
     assert traces and {key for trace in traces for key in trace["keys"]} == declared | by_method
@@ -435,13 +448,13 @@ def test_a_source_of_one_class_is_refused(tiny, refused):
 
 
 def test_parameters_that_change_during_a_stage_are_noticed(tiny):
-    script = tiny / "stages/split.py"
+    script = tiny / "stages/setting.py"
     edit = "__import__('shutil').copy('other.yaml', 'params.yaml')"
-    script.write_text(script.read_text().replace("    store =", f"    {edit}\n    store ="))
+    script.write_text(script.read_text().replace("    write_json", f"    {edit}\n    write_json"))
     text = (tiny / "params.yaml").read_text()
     (tiny / "other.yaml").write_text(text.replace("validation: 3", "validation: 2"))
-    line = one_line(stage(tiny, "split", dataset="shapes", setting="tail", seed=0))
-    assert line == "split shapes tail 0: params.yaml: changed while this ran; run again"
+    line = one_line(stage(tiny, "setting", dataset="shapes", setting="tail"))
+    assert line == "setting shapes tail: params.yaml: changed while this ran; run again"
 
 
 def test_a_training_reads_its_recipe_and_not_the_edited_parameters(tiny, params, monkeypatch):

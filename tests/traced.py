@@ -41,8 +41,8 @@ def note_keys(asked: set[str]) -> None:
 
     allowed = pipeline.parameters
     pipeline.parameters = lambda stage, cell: Noted(allowed(stage, cell), asked)
-    read = files.read_json
-    files.read_json = lambda path: Noted(read(path), asked) if "recipes" in path.parts else read(path)
+    read, watched = files.read_json, {"recipes", "settings"}
+    files.read_json = lambda path: Noted(read(path), asked) if watched & {*path.parts} else read(path)
 
 
 def note_connections(file: Path, script: str) -> None:

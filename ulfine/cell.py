@@ -47,6 +47,11 @@ class Cell:
         return self._path("artifacts/backbones/{backbone}")
 
     @property
+    def setting(self) -> Path:
+        """File with the parameters of a split, whatever its seed."""
+        return self._path("artifacts/settings/{dataset}/{setting}.json")
+
+    @property
     def split(self) -> Path:
         """File with the indices of labeled, unlabeled and validation pictures."""
         return self._path("artifacts/splits/{dataset}/{setting}/seed{seed}.json")
@@ -78,14 +83,20 @@ class Cell:
 
     @cached_property
     def params(self) -> "CellParams":
-        """The parameters of this cell; a training takes them from its recipe, as that is what the engines watch."""
-        values = read_json(self.recipe) if self.stage == "train" else parameters(self.stage, self.names)
+        """The parameters of this cell, from the file that the engines watch."""
+        match self.stage:
+            case "split":
+                values = read_json(self.setting)
+            case "train":
+                values = read_json(self.recipe)
+            case _:
+                values = parameters(self.stage, self.names)
         return CellParams(values, self.names)
 
 
 @dataclass(frozen=True)
 class CellParams:
-    """Typed sections of params.yaml, restricted to the keys that dvc.yaml lists for the stage, or for its recipe.
+    """Typed sections of params.yaml, restricted to the keys dvc.yaml lists for the stage, its setting or its recipe.
 
     So a stage cannot read what the engines do not watch. Sections are imported when they are asked for, so that a stage
     depends on the files of these sections alone.

@@ -1,7 +1,8 @@
 """From sources to what a training reads.
 
 needs   params.yaml, and the sources that it names
-makes   artifacts/code/, artifacts/params.ok, artifacts/data/, artifacts/backbones/, artifacts/splits/, artifacts/features/
+makes   artifacts/code/, artifacts/params.ok, artifacts/data/, artifacts/backbones/, artifacts/settings/, artifacts/splits/,
+        artifacts/features/
 
 Parameters are checked whenever Snakemake reads its rules, so `check` runs once and all that touches it is `ancient`: were
 it to run again, Snakemake would hold back whatever else is missing until the next call (9.27, dag.update_needrun).
@@ -56,10 +57,23 @@ rule backbone:
         "python stages/backbone.py --backbone {wildcards.backbone}"
 
 
+rule setting:
+    """Write down the parameters of one setting."""
+    input:
+        checked=ancient("artifacts/params.ok"),
+        code=code("setting"),
+        params=parameters("setting"),
+    output:
+        "artifacts/settings/{dataset}/{setting}.json",
+    shell:
+        "python stages/setting.py --dataset {wildcards.dataset} --setting {wildcards.setting}"
+
+
 rule split:
     """Draw labeled, unlabeled and validation pictures by the long-tailed protocol."""
     input:
         data="artifacts/data/{dataset}",
+        setting="artifacts/settings/{dataset}/{setting}.json",
         code=code("split"),
         params=parameters("split"),
     output:
