@@ -59,7 +59,8 @@ def main() -> None:
     for folder in (base, disk):
         folder.mkdir()
     make_base(base)
-    imported()
+    with chdir(base):  # whose params.yaml gives the number of threads
+        imported()
     for stage in STAGES:
         done = run(stage, base, log)
         assert done["code"] == 0, done
