@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """All 705 stages made, with receipts and in dvc.lock."""
+    """All 710 stages made, with receipts and in dvc.lock."""
     folder = tmp_path_factory.mktemp("grid")
     grid.make_one(folder)
     project.write_params(folder, grid.with_seeds(SEEDS))
@@ -31,7 +31,7 @@ def done(tmp_path_factory):
 @pytest.mark.parametrize(
     ("command", "limit", "said"),
     [
-        (grid.STATUS, 2, "study tiny: 704 jobs"),
+        (grid.STATUS, 2, "study tiny: 708 jobs"),
         (grid.DRY, 5, "Nothing to be done"),
         (grid.DVC_STATUS, 10, "Data and pipelines are up to date."),
     ],
