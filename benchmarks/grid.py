@@ -88,7 +88,7 @@ def report(label: str, taken: Taken) -> None:
 def with_seeds(number: int) -> dict:
     """The parameters of the tiny project with so many seeds."""
     params = copy.deepcopy(project.PARAMS)
-    params["grid"]["seed"] = list(range(number))
+    params["grid"] |= {"seed": list(range(number)), "sweep": []}
     return params
 
 

@@ -1,7 +1,7 @@
 """Put the cells of the grid into tables; a file left over from a dropped cell is ignored, a missing one is an error.
 
-reads   results/cells/…/metrics.json and artifacts/records/…json of every cell of the grid
-writes  results/{study}/runs.csv, summary.csv, summary.md, cost.csv
+reads   results/cells/…/metrics.json and artifacts/records/…json of every cell of the grid, sweep.csv of its sweeps
+writes  results/{study}/runs.csv, summary.csv, summary.md, cost.csv, sweep.csv
 """
 
 from ulfine.stage import stage
@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from ulfine.cell import Cell, cell
-from ulfine.evaluation.aggregate import cost_table, markdown, runs_table, summary_table
-from ulfine.files import new_file, read_json
+from ulfine.evaluation.aggregate import cost_table, markdown, runs_table, summary_table, sweep_table
+from ulfine.files import new_file, read_csv, read_json
 
 
 @stage
@@ -23,8 +23,10 @@ def main() -> None:
     runs = runs_table([each.names | read_json(each.metrics) for each in cells])
     costs = cost_table([each.names | read_json(each.record) for each in cells])
     summary = summary_table(runs)
-    text = markdown(summary, at.params.study)
-    tables = {"runs.csv": csv(runs), "summary.csv": csv(summary), "cost.csv": csv(costs), "summary.md": text}
+    sweeps = sweep_table([(names, read_csv(Cell("aggregate", names).sweep)) for names in at.params.grid.sweeps()])
+    named = {"runs": runs, "summary": summary, "cost": costs, "sweep": sweeps}
+    tables = {f"{name}.csv": csv(table) for name, table in named.items()}
+    tables["summary.md"] = markdown(summary, at.params.study)
     with ExitStack() as whole:  # tables of one run, or none
         for name, content in tables.items():
             part = whole.enter_context(new_file(Path("results", at.params.study, name)))

@@ -37,7 +37,11 @@ STAGES = {  # in the order of the pipeline: arguments, outputs
         ["artifacts/runs/shapes/tail/tiny/lp/seed0", "artifacts/records/shapes/tail/tiny/lp/seed0.json"],
     ),
     "evaluate": (tuple(LP), ["results/cells/shapes/tail/tiny/lp/seed0/metrics.json"]),
-    "aggregate": ((), [f"results/tiny/{name}" for name in ("runs.csv", "summary.csv", "cost.csv", "summary.md")]),
+    "sweep": (tuple(LP), ["results/cells/shapes/tail/tiny/frozen/seed0/sweep.csv"]),
+    "aggregate": (
+        (),
+        [f"results/tiny/{name}" for name in ("runs.csv", "summary.csv", "cost.csv", "sweep.csv", "summary.md")],
+    ),
 }
 ENDS = {  # what asks for more memory than there can be; under a real limit CPython hangs where a thread cannot start
     "data": "ulfine.data.pictures.square",
@@ -48,6 +52,7 @@ ENDS = {  # what asks for more memory than there can be; under a real limit CPyt
     "recipe": "ulfine.files._json",
     "train": "ulfine.training.learner.Learner.losses",
     "evaluate": "ulfine.evaluation.cell.metrics",
+    "sweep": "ulfine.training.learner.Learner.losses",
     "aggregate": "ulfine.evaluation.aggregate.markdown",
 }
 ROOM = 256 << 20  # bytes; enough for all
@@ -174,7 +179,8 @@ def all_memory(*_, **__) -> None:
 
 def as_script(stage: str) -> int:
     keys, _ = STAGES[stage]
-    sys.argv = [stage, *(text for key in keys for text in (f"--{key}", str(LP[key])))]
+    names = LP | ({"method": "frozen"} if stage == "sweep" else {})
+    sys.argv = [stage, *(text for key in keys for text in (f"--{key}", str(names[key])))]
     try:
         runpy.run_path(str(ROOT / "stages" / f"{stage}.py"), run_name="__main__")
     except SystemExit as error:

@@ -34,6 +34,7 @@ PARAMS = {
         "method": ["zero_shot", "lp"],
         "seed": [0],
         "baseline": ["scratch"],
+        "sweep": ["frozen"],
     },
     "datasets": {
         "shapes": {
@@ -97,6 +98,9 @@ PARAMS = {
         "distribution_alignment": "none",
         "losses": {"labeled": 1, "unlabeled": 1},
         "test_crops": 1,
+        "accumulate": 1,
+        "checkpoint_blocks": False,
+        "compile": False,
         "log_every": 2,
         "validate_every": 0,
     },
@@ -119,6 +123,7 @@ PARAMS = {
             },
             "dlf": {"eta": 0.5, "align": "range", "use_in": ["pseudo_labels", "test"]},
         },
+        "frozen": {"tune": "head", "dlf": {"eta": 0.5, "align": "range", "use_in": ["test"]}},
         "scratch": {
             "tune": "scratch",
             "scratch": {"depth": 10, "width": 1, "resolution": 16, "norm_momentum": 0.1},
@@ -132,6 +137,7 @@ PARAMS = {
             },
         },
     },
+    "sweeps": {"frozen": {"dlf.eta": [0, 0.5], "train.lr": [0.01, 0.1]}},
     "runtime": {"device": "cpu", "num_threads": 1},
 }
 

@@ -63,7 +63,7 @@ def test_wrong_parameters_stop_everything(by_snakemake, params, engine, tmp_path
     project.write_params(folder, params)
     done = run(folder, *engine)
     assert done.returncode != 0
-    message = "grid.method = 'ulfin' is not in methods (allowed: zero_shot, lp, lft, fft, ulfine)"
+    message = "grid.method = 'ulfin' is not in methods (allowed: zero_shot, lp, lft, fft, ulfine, frozen)"
     assert message in done.stderr
     if engine[0] == "snakemake":
         assert done.returncode == 1 and done.stderr.strip() == f"params.yaml: {message}"

@@ -64,7 +64,7 @@ def require_one_line_and_nothing_half_made(case: tuple, found: dict) -> None:
     (line,) = found["stderr"].splitlines()
     assert line.startswith(stage) and line.isprintable()
     if fault == "memory":
-        assert "memory" in line and ("batch_size" in line) == (stage == "train")
+        assert "memory" in line and ("batch_size" in line) == (stage in ("train", "sweep"))
     else:
         files, said = {
             "full": (STAGES[stage][1], "No space left on device"),

@@ -99,8 +99,10 @@ def test_every_key_of_the_parameters_is_watched_by_a_stage(clone):
     params = copy.deepcopy(read_yaml(clone / "params.yaml"))
     grid = params["grid"]
     grid["method"] += grid["baseline"]
-    for section in ("dataset", "backbone", "method"):
+    for section in ("dataset", "backbone", "method", "sweep"):
         params[f"{section}s"] = {name: params[f"{section}s"][name] for name in grid[section]}
+    if not params["sweeps"]:
+        del params["sweeps"]
     for dataset in params["datasets"].values():
         dataset["settings"] = {name: dataset["settings"][name] for name in grid["setting"]}
     watched = {key for _, _, keys in dvc_graph(clone).values() for key in keys}

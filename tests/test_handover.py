@@ -38,11 +38,11 @@ def test_status_counts_what_is_done_stale_missing_and_failed(by_snakemake, param
     folder = copied(by_snakemake, tmp_path)
     counts = (
         "data 1, backbone 1, setting 1, split 1, features 1, recipe 2, recipe_baseline 1, train 2, baseline 1, "
-        "evaluate 2, evaluate_baseline 1, aggregate 1"
+        "evaluate 2, evaluate_baseline 1, sweep 1, aggregate 1"
     )
     first = ulfine(folder, "status")
     assert re.findall(r"^(\w+) +(\d+) done$", first, re.MULTILINE) == re.findall(r"(\w+) (\d+)", counts)
-    assert first.startswith("study tiny: 15 jobs\n") and "stale" not in first
+    assert first.startswith("study tiny: 16 jobs\n") and "stale" not in first
 
     params["methods"]["lp"]["train"] = {"lr": 0.02}
     project.write_params(folder, params)
@@ -80,7 +80,7 @@ def test_verify_goes_by_dvc_lock_where_nothing_else_is_known(by_dvc, tmp_path):
     folder = copied(by_dvc, tmp_path)
     for path in (folder / "artifacts/receipts").rglob("*.json"):
         path.unlink()
-    assert ulfine(folder, "adopt") == "15 of 15 jobs are done and right, 15 of them newly proved by dvc.lock\n"
+    assert ulfine(folder, "adopt") == "16 of 16 jobs are done and right, 16 of them newly proved by dvc.lock\n"
     for path in (folder / "artifacts/receipts").rglob("*.json"):
         path.unlink()
     flip(folder / FEATURES)
@@ -89,7 +89,7 @@ def test_verify_goes_by_dvc_lock_where_nothing_else_is_known(by_dvc, tmp_path):
 
 def test_record_writes_what_snakemake_made_and_nothing_stale(by_snakemake, params, tmp_path):
     folder = copied(by_snakemake, tmp_path)
-    assert "15 jobs are recorded in dvc.lock" in ulfine(folder, "record")
+    assert "16 jobs are recorded in dvc.lock" in ulfine(folder, "record")
     assert "up to date" in succeeded(run(folder, "dvc", "status")).stdout
     assert rerun(folder, "dvc") == set()
     lock = (folder / "dvc.lock").read_bytes()
@@ -127,7 +127,7 @@ def test_what_is_versioned_names_no_user_and_no_place(made):
 def test_ready_names_the_faster_way_for_large_grids(tmp_path, params, seeds, stages):
     """For each seed split, train and evaluate, and eight beside them."""
     folder = project.make_project(tmp_path / "project")
-    params["grid"] |= {"method": ["lp"], "baseline": [], "seed": list(range(seeds))}
+    params["grid"] |= {"method": ["lp"], "baseline": [], "sweep": [], "seed": list(range(seeds))}
     project.write_params(folder, params)
     said = ulfine(folder, "ready")
     expected = f"params.yaml: {stages} stages; DVC rewrites dvc.lock after each of them and gets slow beyond 100. "

@@ -108,7 +108,7 @@ LEARNING_RATE = change(methods__lp__train={"lr": 0.02})
 OF_LP = "recipe@* train@* evaluate@* aggregate"
 OF_SCORE = "evaluate@*-tail-*-0 aggregate"
 OF_RUN = f"train@*-tail-*-0 {OF_SCORE}"
-ALL_CELLS = "train@* baseline@* evaluate@* evaluate_baseline@* aggregate"
+ALL_CELLS = "train@* baseline@* evaluate@* evaluate_baseline@* sweep@* aggregate"
 
 
 @dataclass(frozen=True)
@@ -128,13 +128,14 @@ TABLE = {
     "one number of one setting": Row(
         change(datasets__shapes__settings__flat__n1=8),
         "setting@*-flat split@*-flat-* train@*-flat-* baseline@*-flat-* evaluate@*-flat-* evaluate_baseline@*-flat-* "
-        "aggregate",
+        "sweep@*-flat-* aggregate",
         dvc="check",
     ),
+    "a value of a sweep": Row(change(sweeps__frozen={"dlf.eta": [0, 1]}), "sweep@* aggregate", dvc="check"),
     "one number of `train`": Row(change(train__threshold=0.4), f"recipe@* recipe_baseline@* {ALL_CELLS}", dvc="check"),
     "a seed more": Row(
         change(grid__seed=[0, 1, 2]),
-        "split@*-2 train@*-2 baseline@*-2 evaluate@*-2 evaluate_baseline@*-2 aggregate",
+        "split@*-2 train@*-2 baseline@*-2 evaluate@*-2 evaluate_baseline@*-2 sweep@*-2 aggregate",
         dvc="check",
     ),
     "a seed less": Row(change(grid__seed=[1]), "aggregate", dvc="check"),
@@ -155,7 +156,7 @@ TABLE = {
     ),
     "a comment in a module": Row(
         lambda folder: edit(folder / "ulfine/evaluation/metrics.py"),
-        "evaluate@* evaluate_baseline@*",
+        "evaluate@* evaluate_baseline@* sweep@*",
         dvc="manifest",
         snakemake="aggregate",
     ),

@@ -29,6 +29,7 @@ from ulfine.params.base import read_yaml
 from ulfine.pipeline import filled
 
 LP = CELL | {"method": "lp"}
+FROZEN = CELL | {"method": "frozen"}
 RUN = "artifacts/runs/shapes/tail/tiny/{}/seed0"
 SCRATCH = "artifacts/runs/shapes/tail/none/scratch/seed0"
 METRICS = "results/cells/shapes/tail/tiny/{}/seed0/metrics.json"
@@ -77,6 +78,7 @@ def trained(prepared, tmp_path_factory) -> Path:
     succeeded(stage(folder, "train", **BASELINE))
     shutil.move(folder / "trace-train.json", folder / "trace-baseline.json")
     succeeded(stage(folder, "evaluate", **BASELINE))
+    succeeded(stage(folder, "sweep", **FROZEN))
     grid = {"seed": [0], "method": ["zero_shot", "ulfine"], "baseline": ["scratch"]}  # lp is left over
     grid = project.PARAMS["grid"] | grid
     project.write_params(folder, project.PARAMS | {"grid": grid})
@@ -195,6 +197,7 @@ def test_the_same_inputs_give_the_same_bytes(trained, tiny):
         "train",
         "baseline",
         "evaluate",
+        "sweep",
         "aggregate",
     ],
 )
@@ -218,6 +221,7 @@ def test_a_stage_depends_on_the_files_that_it_imports_and_no_more(trained, name)
             for name in ("data", "backbone", "split", "features", "train", "evaluate")
         ),
         ("baseline", BASELINE),
+        ("sweep", FROZEN),
         ("aggregate", {}),
     ],
 )
@@ -378,7 +382,7 @@ def test_a_missing_or_truncated_input_is_named(tiny, refused, spoil, message):
 
 def test_a_misspelt_method_is_named_with_what_is_allowed(refused):
     assert refused("recipe", dataset="shapes", backbone="tiny", method="lpp").endswith(
-        "params.yaml: methods.lpp: no key 'lpp' here (allowed: zero_shot, lp, lft, fft, ulfine, scratch)"
+        "params.yaml: methods.lpp: no key 'lpp' here (allowed: zero_shot, lp, lft, fft, ulfine, frozen, scratch)"
     )
 
 
@@ -428,6 +432,21 @@ def test_aggregate_takes_the_cells_of_the_grid_alone(trained):
     costs = pd.read_csv(tables / "cost.csv")
     assert list(costs.columns[5:]) == ["train_seconds", "images_seen", "flops", "peak_memory_mb", "device"]
     assert "| shapes | tail | tiny | ulfine | 1 |" in (tables / "summary.md").read_text()
+
+
+def test_a_sweep_has_a_row_for_each_setting_as_if_trained_alone(trained, tmp_path):
+    rows = pd.read_csv(trained / "results/tiny/sweep.csv")
+    assert rows[["dlf.eta", "train.lr"]].to_numpy().tolist() == [[0, 0.01], [0, 0.1], [0.5, 0.01], [0.5, 0.1]]
+    assert set(rows["method"]) == {"frozen"} and (rows["acc_fused"] == rows["accuracy"]).all()
+    folder = shutil.copytree(trained, tmp_path / "project")
+    method = {"tune": "head", "dlf": project.PARAMS["methods"]["frozen"]["dlf"], "train": {"lr": 0.1}}
+    project.write_params(folder, project.PARAMS | {"methods": project.PARAMS["methods"] | {"frozen": method}})
+    succeeded(stage(folder, "train", **FROZEN))
+    logits = read_tensors(folder / RUN.format("frozen") / "logits.safetensors")
+    labels = logits["validation.labels"]
+    for name in ("linear", "text", "fused"):
+        right = logits[f"validation.{name}"].argmax(1) == labels
+        assert rows[f"acc_{name}"][3] == pytest.approx(np.mean([right[labels == k].mean() for k in range(4)]))
 
 
 def test_aggregate_misses_no_cell(trained, ended, params, monkeypatch, tmp_path):

@@ -81,6 +81,11 @@ class Cell:
         """File with the metrics of a run."""
         return self._path("results/cells/{dataset}/{setting}/{backbone}/{method}/seed{seed}/metrics.json")
 
+    @property
+    def sweep(self) -> Path:
+        """File with the scores of the settings of a sweep."""
+        return self._path("results/cells/{dataset}/{setting}/{backbone}/{method}/seed{seed}/sweep.csv")
+
     @cached_property
     def params(self) -> "CellParams":
         """The parameters of this cell, from the file that the engines watch."""
@@ -177,6 +182,17 @@ class CellParams:
 
         of_dataset = self._section(TrainOverrides, "datasets.{dataset}.train")
         return validated(Train, merged(self._raw("train"), of_dataset, self.method.train), f"{PARAMS}: train: ")
+
+    @property
+    def sweep(self) -> "list[tuple[dict[str, Any], tuple[Method, Train]]]":
+        """The settings of the method's sweep: values by key, and the method and the training under them."""
+        from ulfine.params.sweep import Sweep, applied, settings
+        from ulfine.params.train import Train, TrainOverrides
+
+        found = settings(self._section(Sweep, "sweeps.{method}"))
+        train = self._section(Train, "train").model_dump()
+        of_dataset = self._section(TrainOverrides, "datasets.{dataset}.train")
+        return [(setting, applied(setting, self.method, train, of_dataset)) for setting in found]
 
     @property
     def runtime(self) -> "Runtime":

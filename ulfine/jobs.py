@@ -88,7 +88,7 @@ def _job(name: str, cell: dict[str, str], made: Sequence[str]) -> Job:
     for path in map(path_of, stage["deps"]):
         inside = [output for output in made if output.startswith(f"{path}/")]
         inputs += inside or [path]
-    outs = [*stage.get("outs", ()), *stage.get("metrics", ())]
+    outs = [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, ())]
     outs = [next(iter(out)) if isinstance(out, dict) else out for out in outs]  # path: {cache: false}
     kept = tuple(path for path in inputs if path != CHECKED)
     return Job(name, tuple(cell.items()), filled(stage["cmd"], cell), kept, tuple(map(path_of, outs)))

@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torchvision.transforms import v2
 
-from ulfine.data.augmentation import GREY, cutout, five_crops, key, minimalist_views, strong_views, weak_views
+from ulfine.data.augmentation import GREY, cutout, five_crops, key, minimalist_views, resized, strong_views, weak_views
+from ulfine.data.randaugment import rand_augment
 from ulfine.params.augmentation import Augmentation, Strong, Weak
 
-RAMP = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(1, 8, 8, 3)
+RAMP = torch.arange(8 * 8 * 3, dtype=torch.uint8).reshape(1, 8, 8, 3)
 
 
 def augmentation(**strong) -> Augmentation:
@@ -17,21 +20,34 @@ def augmentation(**strong) -> Augmentation:
 
 
 def test_a_weak_view_is_a_shift_of_the_reflected_picture_or_its_mirror():
-    views = weak_views(np.repeat(RAMP, 200, axis=0), Weak(pad=0.125, flip=True), seed=0)
-    padded = np.pad(RAMP[0], ((1, 1), (1, 1), (0, 0)), mode="reflect")
+    views = weak_views(RAMP.repeat(200, 1, 1, 1), Weak(pad=0.125, flip=True), seed=0)
+    padded = np.pad(RAMP[0].numpy(), ((1, 1), (1, 1), (0, 0)), mode="reflect")
     crops = [padded[top : top + 8, left : left + 8] for top in range(3) for left in range(3)]
     allowed = {picture.tobytes() for crop in crops for picture in (crop, crop[:, ::-1].copy())}
-    found = {np.ascontiguousarray(view).tobytes() for view in views}
+    found = {view.numpy().tobytes() for view in views}
     assert found == allowed  # 200 draws meet all 18, and nothing else
 
 
 def test_no_pad_and_no_flip_change_nothing():
-    assert (weak_views(RAMP, Weak(pad=0, flip=False), seed=0) == RAMP).all()
+    assert torch.equal(weak_views(RAMP, Weak(pad=0, flip=False), seed=0), RAMP)
+
+
+def test_the_draws_of_a_weak_view_by_hand():
+    """Rows and columns from the generator, one picture after the other."""
+    images = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (9, 12, 12, 3), np.uint8))
+    rng = np.random.default_rng(5)
+    top, left = rng.integers(0, 7, (2, 9))  # a border of 3
+    mirrored = rng.random(9) < 0.5
+    for image, view, y, x, flip in zip(
+        images.numpy(), weak_views(images, Weak(pad=0.25, flip=True), 5), top, left, mirrored, strict=True
+    ):
+        crop = np.pad(image, ((3, 3), (3, 3), (0, 0)), mode="reflect")[y : y + 12, x : x + 12]
+        assert np.array_equal(view.numpy(), crop[:, ::-1] if flip else crop)
 
 
 def test_cutout_blanks_one_square_and_cuts_it_off_at_the_border():
-    white = np.full((300, 8, 8, 3), 255, np.uint8)
-    blank = cutout(white, Strong(operations=0, magnitude=0, cutout=0.5), seed=0)[..., 0] == GREY
+    white = torch.full((300, 8, 8, 3), 255, dtype=torch.uint8)
+    blank = cutout(white, Strong(operations=0, magnitude=0, cutout=0.5), seed=0)[..., 0].numpy() == GREY
     for mask in blank:
         rows, columns = mask.any(1), mask.any(0)
         assert (mask == rows[:, None] & columns[None, :]).all()
@@ -40,7 +56,7 @@ def test_cutout_blanks_one_square_and_cuts_it_off_at_the_border():
 
 
 def test_a_seed_gives_the_same_views_and_leaves_the_global_generator_alone():
-    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8))
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
@@ -48,13 +64,13 @@ def test_a_seed_gives_the_same_views_and_leaves_the_global_generator_alone():
     assert torch.rand(1) == expected
     assert (first == again).all()
     assert (first != other).any()
-    assert first.dtype == np.uint8 and first.shape == images.shape
+    assert first.dtype == torch.uint8 and first.shape == images.shape
 
 
 def test_every_picture_of_a_batch_has_a_draw_of_its_own():
-    images = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8), 20, axis=0)
-    views = strong_views(images, augmentation(), seed=0)
-    assert len({view.tobytes() for view in views}) > 15
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8))
+    views = strong_views(image.repeat(20, 1, 1, 1), augmentation(), seed=0)
+    assert len({view.numpy().tobytes() for view in views}) > 15
 
 
 def test_keys_tell_seed_step_and_stream_apart():
@@ -67,12 +83,41 @@ def test_keys_tell_seed_step_and_stream_apart():
 def test_minimalist_crops_shrink_less_and_less(done, least):
     # 0.08 + 0.92 (1 - sqrt(1 - 0.36)) = 0.264; a ramp from left to right tells how wide a crop was
     side = 100
-    ramp = np.broadcast_to(np.arange(side, dtype=np.uint8)[None, :, None], (side, side, 3))
-    views = minimalist_views(np.repeat(ramp[None], 300, axis=0), seed=0, done=done)
+    ramp = torch.arange(side, dtype=torch.uint8)[None, None, :, None].repeat(300, side, 1, 3)
+    views = minimalist_views(ramp, seed=0, done=done).numpy()
     widths = views[:, 50, -1, 0].astype(int) - views[:, 50, 0, 0]
     assert views.shape == (300, side, side, 3)
     assert abs(widths.min() - side * least**0.5) < 4 and abs(widths.max() - side) < 4
     assert (widths > 0).all()  # none is mirrored
+
+
+@pytest.mark.parametrize("side", [8, 33])
+def test_crops_are_enlarged_as_pillow_does(side):
+    images = np.random.default_rng(side).integers(0, 256, (20, side, side, 3), np.uint8)
+    rng = np.random.default_rng(1)
+    sizes = np.concatenate([[1, side], rng.integers(1, side + 1, 18)])
+    top, left = rng.integers(0, side - sizes + 1, (2, 20))
+    found = resized(torch.from_numpy(images), top, left, sizes).numpy()
+    for image, view, y, x, size in zip(images, found, top, left, sizes, strict=True):
+        crop = Image.fromarray(image[y : y + size, x : x + size])
+        expected = np.asarray(crop.resize((side, side), Image.Resampling.BICUBIC))
+        assert np.abs(view.astype(int) - expected).max() <= 1
+    assert np.array_equal(found[1], images[1])
+
+
+def test_strong_views_change_pictures_as_torchvisions_do():
+    """How far pictures move on average, by torchvision picture by picture and here in a batch."""
+    rng = np.random.default_rng(0)
+    coarse = torch.from_numpy(rng.integers(0, 256, (400, 3, 7, 7), np.uint8)).float()
+    images = torch.nn.functional.interpolate(coarse, size=(28, 28), mode="bicubic").clamp(0, 255).byte()
+    images = images.permute(0, 2, 3, 1).contiguous()
+    torch.manual_seed(0)
+    reference = v2.RandAugment(2, 10)
+    theirs = np.stack([np.asarray(reference(Image.fromarray(image.numpy()))) for image in images])
+    ours = rand_augment(images, 2, 10, seed=0).numpy()
+    moved = [np.abs(views.astype(float) - images.numpy()).mean((1, 2, 3)) for views in (theirs, ours)]
+    assert np.mean(moved[1]) == pytest.approx(np.mean(moved[0]), rel=0.15)
+    assert np.quantile(moved[1], [0.25, 0.5, 0.75]) == pytest.approx(np.quantile(moved[0], [0.25, 0.5, 0.75]), rel=0.3)
 
 
 def test_five_crops_are_corners_and_centre():

@@ -164,6 +164,59 @@ def images(tower: str) -> torch.Tensor:
     return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1))
 
 
+def backward(tower: nn.Module, views: torch.Tensor) -> tuple[int, dict[str, torch.Tensor]]:
+    """Numbers kept for the backward pass that are no weights, and the gradients."""
+    kept, weights = {}, {x.data_ptr() for x in tower.parameters()}
+
+    def pack(x: torch.Tensor) -> torch.Tensor:
+        if x.data_ptr() not in weights:
+            kept[x.data_ptr()] = x.numel()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        out = tower(views)
+    out.square().sum().backward()
+    return sum(kept.values()), {name: x.grad for name, x in free(tower).items()}
+
+
+@pytest.mark.parametrize("name", ["open_clip", "CoCa", "timm ViT", "EVA", "Swin", "ConvNeXt", "EfficientNet"])
+def test_blocks_that_run_twice_keep_less_and_give_the_same_gradients(towers, name):
+    found = []
+    for twice in (False, True):
+        tower = image_tower(copy.deepcopy(towers[name]))
+        if twice:
+            tower.checkpoint_blocks()
+        torch.manual_seed(0)
+        insert_adapters(tower, options("adaptformer"), 10)
+        with torch.no_grad():
+            for parameter in free(tower).values():
+                parameter.add_(0.1)
+        found.append(backward(tower.visual, images(name)))
+    (whole, expected), (less, gradients) = found
+    assert less < 0.9 * whole
+    for key, gradient in expected.items():
+        torch.testing.assert_close(gradients[key], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_a_tower_whose_blocks_cannot_run_twice_is_refused(towers):
+    with pytest.raises(ValueError, match=r"checkpoint_blocks = true: not for this tower \(allowed: false\)"):
+        image_tower(copy.deepcopy(towers["ModifiedResNet"])).checkpoint_blocks()
+
+
+def test_nothing_is_kept_before_the_first_adapter(towers):
+    tower = image_tower(copy.deepcopy(towers["open_clip"]))
+    insert_adapters(tower, options("adaptformer"), 10)
+    needs = {}
+    blocks = tower.visual.transformer.resblocks
+    for place, block in enumerate(blocks):
+        block.register_forward_pre_hook(lambda _, inputs, at=place: needs.update({at: inputs[0].requires_grad}))
+        block.attn.register_forward_hook(
+            lambda _, __, out, at=place: needs.update({f"{at}.attn": out[0].requires_grad})
+        )
+    tower.visual(images("open_clip"))
+    assert needs == {0: False, "0.attn": False, 1: True, "1.attn": True}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", TOWERS)
 def test_a_tower_starts_as_it_was_and_every_freed_weight_learns(towers, name, kind):

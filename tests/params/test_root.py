@@ -151,7 +151,27 @@ def change(params: dict, key: str, value: object) -> None:
         (SETTING, NATURAL | {"labeled_share": 0}, f"{SETTING}.labeled_share = 0: input should be greater than 0"),
         (SETTING, NATURAL | {"labeled_share": 0.9}, f"{SETTING}: labeled_share + validation_share = 1 leaves nothing"),
         ("datasets.shapes.source.test_share", 1, "datasets.shapes.source.test_share = 1: input should be less than 1"),
-        ("grid.method", ["lpp"], "grid.method = 'lpp' is not in methods (allowed: zero_shot, lp, lft, fft, ulfine)"),
+        ("grid.sweep", [], OK),
+        ("grid.sweep", ["lp"], "grid.sweep = 'lp' is not in sweeps (allowed: frozen)"),
+        (
+            "sweeps",
+            {"frozen": {"train.lr": [1]}, "lft": {"train.lr": [1]}},
+            "sweeps = 'lft' is not in methods with tune: head (allowed: lp, frozen)",
+        ),
+        ("sweeps.frozen", {}, "sweeps.frozen: dictionary should have at least 1 item"),
+        ("sweeps.frozen", {"train.lr": []}, "sweeps.frozen.train.lr: list should have at least 1 item"),
+        ("sweeps.frozen", {"train.lr": [1, 1]}, "sweeps.frozen.train.lr: [1, 1] names a value twice"),
+        ("sweeps.frozen", {"dlf.eta": [0.5, 2]}, "sweeps.frozen: dlf.eta = 2: dlf.eta = 2"),
+        ("sweeps.frozen", {"paf.mu": [0.5]}, "sweeps.frozen: key 'paf.mu': not one of this method"),
+        (
+            "sweeps.frozen",
+            {"train.lr": [n / 200 for n in range(1, 102)], "dlf.eta": [n / 100 for n in range(100)]},
+            "sweeps.frozen: 10100 settings (allowed: at most 10000)",
+        ),
+        ("train.accumulate", 3, "train: accumulate = 3 does not divide batch_size = 4"),
+        ("methods.scratch.train.accumulate", 2, "methods.scratch: accumulate: tune: scratch learns batch statistics"),
+        ("methods.scratch.train.checkpoint_blocks", True, "methods.scratch: checkpoint_blocks: tune: scratch learns"),
+        ("grid.method", ["lpp"], "grid.method = 'lpp' is not in methods (allowed: zero_shot, lp, lft, fft, ulfine, "),
         ("grid.setting", ["flat"], "grid.setting = 'flat' is not in datasets.shapes.settings (allowed: tail)"),
         ("grid.seed", [0, 0], "grid.seed: [0, 0] names an entry twice"),
         (
@@ -221,7 +241,7 @@ def test_what_is_wrong_is_said_in_one_line(params, key, value, message):
 
 
 def test_cells_that_dvc_would_take_for_one_are_refused():
-    names = {"backbone": ["x"], "method": ["m"], "seed": [0], "baseline": []}
+    names = {"backbone": ["x"], "method": ["m"], "seed": [0], "baseline": [], "sweep": []}
     Grid(dataset=["a", "a-b"], setting=["c", "d"], **names)
     with pytest.raises(ValueError, match=r"two cells would both be a-b-c-0 to DVC; rename one of dataset, setting"):
         Grid(dataset=["a", "a-b"], setting=["b-c", "c"], **names)

@@ -13,7 +13,7 @@ from ulfine.training import loop
 from ulfine.training.average import WeightAverage
 from ulfine.training.batches import Batches
 from ulfine.training.checkpoint import Checkpoint
-from ulfine.training.flops import flop_counter
+from ulfine.training.flops import counted, head_flops
 from ulfine.training.history import History
 from ulfine.training.learner import Learner, Start
 
@@ -156,6 +156,25 @@ def test_the_average_of_the_weights_by_hand(params, tmp_path):
     torch.testing.assert_close(learner.linear.weight.detach(), start + 2)
 
 
+@pytest.mark.parametrize("method", ["fft", "ulfine"])
+@pytest.mark.parametrize("labeled_only", [False, True])
+def test_a_batch_in_parts_trains_as_a_whole_one(params, tmp_path, method, labeled_only):
+    params["train"] |= {"unlabeled_ratio": 0, "losses": {"labeled": 1}} if labeled_only and method == "fft" else {}
+    runs = [Run(params, tmp_path, method, accumulate=number) for number in (1, 2, 4)]
+    sizes = []
+    for run in runs:
+        run.learner.encoder.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+        run.fit()
+    assert {4, 2, 1} <= set(sizes) if run.train.unlabeled_ratio == 0 else {12, 6, 3} <= set(sizes)
+    for part in runs[1:]:
+        assert part.learner.trained().keys() == runs[0].learner.trained().keys()
+        for name, weight in runs[0].learner.trained().items():
+            torch.testing.assert_close(part.learner.trained()[name], weight, rtol=1e-4, atol=1e-5)
+        for row, whole in zip(part.history.rows.steps, runs[0].history.rows.steps, strict=True):
+            known = {name: value for name, value in whole.items() if value is not None}
+            assert {name: row[name] for name in known} == pytest.approx(known, rel=1e-3, abs=1e-5)
+
+
 def test_five_crops_are_averaged(params, tmp_path):
     class Pictures:
         def plain(self, _, indices):
@@ -176,6 +195,25 @@ def test_operations_of_a_convolution_by_hand(groups, frozen):
     layer = nn.Conv2d(8, 8, 3, padding=1, groups=groups).requires_grad_(not frozen)
     x = torch.randn(2, 8, 5, 5, requires_grad=True)
     forward = 2 * (2 * 8 * 5 * 5) * (8 // groups * 9)  # two for a multiply-add, per output, per weight it meets
-    with flop_counter() as counter:
-        layer(x).sum().backward()
-    assert counter.get_total_flops() == forward * (2 if frozen else 3)
+    assert counted(lambda: layer(x).sum().backward()) == forward * (2 if frozen else 3)
+
+
+@pytest.mark.parametrize("method", ["lp", "frozen", "ulfine_frozen", "buffer"])
+@pytest.mark.parametrize("ratio", [0, 2])
+def test_operations_of_heads_are_those_that_torch_counts(params, tmp_path, method, ratio):
+    if method not in params["methods"]:
+        params["methods"][method] = params["methods"]["ulfine"] | {"tune": "head"}
+        del params["methods"][method]["adapter"]
+    if method == "buffer":
+        params["methods"][method]["paf"]["prototypes"] = "buffer"
+    losses = {"labeled": 1, "unlabeled": 1} if ratio else {"labeled": 1}
+    run = Run(params, tmp_path, method, unlabeled_ratio=ratio, losses=losses)
+    run.learner.encoder.encoder = nn.Identity()
+    batch = run.batches.at(0)
+
+    def step():
+        result = run.learner(batch)
+        sum(run.learner.losses(result).values()).backward()
+        run.learner.adapt(0, result)
+
+    assert head_flops(run.learner, 4, 4 * ratio) == counted(step)

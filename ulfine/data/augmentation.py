@@ -1,12 +1,15 @@
-"""Weak and strong views, a fresh draw for every picture, repeatable from a seed."""
+"""Weak and strong views, a fresh draw for every picture, repeatable from a seed.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+Draws come from NumPy's generator on the CPU and go to the pictures' device, so they are the same on every device.
+"""
 
 import numpy as np
 import torch
-from PIL import Image
+import torch.nn.functional as F
+from torch import Tensor
 
+from ulfine.data.randaugment import picked, rand_augment
+from ulfine.data.resident import sent
 from ulfine.params.augmentation import Augmentation, Strong, Weak
 
 GREY = 127  # fill of cutout
@@ -22,70 +25,80 @@ def key(*parts: int) -> int:
     return int(np.random.SeedSequence([len(parts), *parts]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def weak_views(images: np.ndarray, weak: Weak, seed: int) -> np.ndarray:
+def weak_views(images: Tensor, weak: Weak, seed: int) -> Tensor:
     """Random crop out of a border of reflected pixels, and a random flip.
 
-    images: (B, side, side, 3) uint8. Returns the same shape. FixMatch, TorchSSL and USB pad by 1/8 of the side.
+    images: (B, side, side, 3) uint8. Returns the same shape, type and device. FixMatch, TorchSSL and USB pad by 1/8 of
+    the side.
     """
     rng = np.random.default_rng(seed)
     count, side = images.shape[:2]
     pad = round(weak.pad * side)
-    padded = np.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect")
     top, left = rng.integers(0, 2 * pad + 1, (2, count))
     flipped = rng.random(count) < 0.5 if weak.flip else np.zeros(count, bool)
-    rows = top[:, None] + np.arange(side)
-    columns = left[:, None] + np.where(flipped[:, None], np.arange(side)[::-1], np.arange(side))
-    return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    pixels = np.arange(side)
+    rows = _reflected(top[:, None] - pad + pixels, side) + side * np.arange(count)[:, None]
+    columns = _reflected(left[:, None] - pad + np.where(flipped[:, None], pixels[::-1], pixels), side)
+    starts, steps = sent(np.stack([rows * side, columns]).astype(np.int32), images.device)
+    return picked(images, starts[:, :, None] + steps[:, None, :])
 
 
-def strong_views(images: np.ndarray, augmentation: Augmentation, seed: int) -> np.ndarray:
-    """The weak view, then RandAugment (torchvision's 14 operations), then cutout.
+def strong_views(images: Tensor, augmentation: Augmentation, seed: int) -> Tensor:
+    """The weak view, then RandAugment (torchvision's 14 operations), then cutout, as FixMatch (Sohn et al. 2020) does.
 
-    images: (B, side, side, 3) uint8. Returns the same shape.
+    images: (B, side, side, 3) uint8. Returns the same shape, type and device.
     """
-    views = weak_views(images, augmentation.weak, seed)
     strong = augmentation.strong
-    if strong.operations:
-        from torchvision.transforms.v2 import RandAugment  # takes seconds to import; cached views do without
-
-        augment = RandAugment(strong.operations, strong.magnitude)
-        with _seeded(seed):
-            views = np.stack([np.asarray(augment(Image.fromarray(view))) for view in views])
-    return cutout(views, strong, seed)
+    views = weak_views(images, augmentation.weak, seed)
+    return cutout(rand_augment(views, strong.operations, strong.magnitude, key(seed, 2)), strong, seed)
 
 
-def cutout(images: np.ndarray, strong: Strong, seed: int) -> np.ndarray:
-    """Blank a square of `strong.cutout` times the side, centred anywhere, cut off at the border (DeVries, Taylor)."""
+def cutout(images: Tensor, strong: Strong, seed: int) -> Tensor:
+    """Blank a square of `strong.cutout` times the side, centred anywhere, cut off at the border (DeVries, Taylor).
+
+    images: (B, side, side, 3) uint8. Returns the same shape, type and device.
+    """
     rng = np.random.default_rng(key(seed, 1))
     count, side = images.shape[:2]
     size = round(strong.cutout * side)
-    top, left = rng.integers(0, side, (2, count)) - size // 2
+    corners = rng.integers(0, side, (2, count, 1)) - size // 2
     pixels = np.arange(side)
-    inside_rows = (pixels >= top[:, None]) & (pixels < top[:, None] + size)
-    inside_columns = (pixels >= left[:, None]) & (pixels < left[:, None] + size)
-    inside = inside_rows[:, :, None] & inside_columns[:, None, :]
-    return np.where(inside[..., None], np.uint8(GREY), images)
+    squares = np.where((pixels >= corners) & (pixels < corners + size), np.uint8(255), np.uint8(0))
+    rows, columns = sent(squares.repeat(3, axis=2), images.device)
+    inside = rows[:, ::3, None] & columns[:, None, :]
+    blanked = (images.flatten(2) & ~inside) | (inside & GREY)  # on bytes, several times as fast as a masked fill
+    return blanked.view_as(images)
 
 
-def minimalist_views(images: np.ndarray, seed: int, done: float) -> np.ndarray:
+def minimalist_views(images: Tensor, seed: int, done: float) -> Tensor:
     """Square crops, resized; their least area grows from 0.08 of the picture to all of it, slowly first; no flip.
 
-    images: (B, side, side, 3) uint8. done: share of the training that is behind, 0 to 1. Returns the same shape.
-    LIFT+'s minimalist augmentation (shijxcs/LIFT-plus, utils/transforms.py): its convex schedule, by step, not epoch.
+    images: (B, side, side, 3) uint8. done: share of the training that is behind, 0 to 1. Returns the same shape, type
+    and device. LIFT+'s minimalist augmentation (shijxcs/LIFT-plus, utils/transforms.py): its convex schedule, by step,
+    not epoch.
     """
     least = LEAST_AREA + (1 - LEAST_AREA) * (1 - np.sqrt(1 - done**2))
     rng = np.random.default_rng(seed)
     count, side = images.shape[:2]
     sizes = np.rint(side * np.sqrt(rng.uniform(least, 1, count))).astype(int).clip(1, side)
     top, left = rng.integers(0, side - sizes + 1, (2, count))
-    boxes = zip(images, left, top, sizes, strict=True)
-    return np.stack([_resized(image[y : y + size, x : x + size], side) for image, x, y, size in boxes])
+    return resized(images, top, left, sizes)
 
 
-def five_crops(images: torch.Tensor) -> list[torch.Tensor]:
+def resized(images: Tensor, top: np.ndarray, left: np.ndarray, sizes: np.ndarray) -> Tensor:
+    """Square crops, bicubically enlarged to the whole side: rows first, to bytes, then columns, as Pillow does.
+
+    images: (B, side, side, 3) uint8. top, left, sizes: (B,) pixels, all inside. Returns the same
+    shape, type and device.
+    """
+    wide = _enlarged(images.transpose(1, 2), left, sizes).transpose(1, 2)
+    return _enlarged(wide, top, sizes)
+
+
+def five_crops(images: Tensor) -> list[Tensor]:
     """Corners and centre of each picture, 224/248 of its side (LIFT's test-time ensembling).
 
-    images: (B, side, side, 3) uint8. Returns five arrays of (B, crop, crop, 3).
+    images: (B, side, side, 3) uint8. Returns five tensors of (B, crop, crop, 3).
     """
     side = images.shape[1]
     crop = round(CROP * side)
@@ -94,13 +107,25 @@ def five_crops(images: torch.Tensor) -> list[torch.Tensor]:
     return [images[:, y : y + crop, x : x + crop] for y, x in corners]
 
 
-def _resized(image: np.ndarray, side: int) -> np.ndarray:
-    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+def _enlarged(images: Tensor, first: np.ndarray, sizes: np.ndarray) -> Tensor:
+    """Each picture's `sizes` rows from `first` on, enlarged to all of the height: Keys' cubic with a = -1/2.
+
+    A row is a weighted sum of its four nearest in the crop; fewer at the crop's edges, and the weights still add to 1.
+    """
+    count, side = images.shape[:2]
+    centres = first[:, None, None] + (np.arange(side)[:, None] + 0.5) * sizes[:, None, None] / side - 0.5
+    rows = np.floor(centres).astype(np.int64) + np.arange(-1, 3)
+    distance = np.abs(rows - centres)
+    near, far = (1.5 * distance - 2.5) * distance**2 + 1, ((2.5 - 0.5 * distance) * distance - 4) * distance + 2
+    inside = (rows >= first[:, None, None]) & (rows < (first + sizes)[:, None, None])
+    weights = np.where(distance < 1, near, far) * inside
+    weights = sent((weights / weights.sum(-1, keepdims=True)).astype(np.float32), images.device)
+    rows = sent(rows.clip(0, side - 1) + side * np.arange(count)[:, None, None], images.device)
+    lines = images.reshape(count * side, -1).float()
+    sums = F.embedding_bag(rows.view(-1, 4), lines, mode="sum", per_sample_weights=weights.view(-1, 4))
+    return sums.add_(0.5).floor_().clamp_(0, 255).to(torch.uint8).view(images.shape)
 
 
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """RandAugment draws from torch's global generator: seed it here, and leave it as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
+def _reflected(positions: np.ndarray, side: int) -> np.ndarray:
+    """Positions up to one side beyond the border, mirrored at the first and the last pixel."""
+    return side - 1 - np.abs(side - 1 - np.abs(positions))

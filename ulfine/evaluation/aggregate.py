@@ -15,6 +15,7 @@ SCORES = [
 RUN = ["trainable_params", "params_digest", "stand_in"]
 MORE = ["pl_right_confidence", "pl_ece", "prior_error"]  # scores beyond those that identify a run
 COST = ["train_seconds", "images_seen", "flops", "peak_memory_mb", "device"]
+SETTING = ["accuracy", "acc_head", "acc_medium", "acc_tail", "ece", "acc_linear", "acc_text", "acc_fused"]  # of a sweep
 SHOWN = [
     "accuracy", "acc_head", "acc_medium", "acc_tail", "ece",
     "pl_accuracy", "pl_coverage", "pl_tail_recall", "pl_wrong_confidence",
@@ -31,6 +32,13 @@ def runs_table(cells: list[dict[str, Any]]) -> pd.DataFrame:
 def cost_table(cells: list[dict[str, Any]]) -> pd.DataFrame:
     """cost.csv: a row per cell, from its names and its record."""
     return pd.DataFrame(cells).rename(columns={"seconds": "train_seconds"})[[*CELL, *COST]]
+
+
+def sweep_table(sweeps: list[tuple[dict[str, Any], list[dict[str, str]]]]) -> pd.DataFrame:
+    """sweep.csv: a row per setting, from the names of a sweep and its rows; what a sweep does not vary is empty."""
+    rows = [names | row for names, found in sweeps for row in found]
+    keys = dict.fromkeys(key for row in rows for key in row if "." in key)  # train.lr, paf.mu, ...
+    return pd.DataFrame(rows, columns=[*CELL, *keys, *SETTING])
 
 
 def summary_table(runs: pd.DataFrame) -> pd.DataFrame:

@@ -7,11 +7,13 @@ from typing import Literal
 
 from torch import Tensor
 
+from ulfine.methods.heads import Constant, over
+
 TINY = 1e-8
 
 
 def aligned(text: Tensor, linear: Tensor, how: Literal["range", "std", "none"]) -> Tensor:
-    """Text logits with the scale and the offset of the linear ones, sample by sample. Both: (B, K).
+    """Text logits with the scale and the offset of the linear ones, sample by sample. Both: (..., B, K).
 
     range: same smallest and largest logit. std: same mean and standard deviation over the classes.
     """
@@ -26,6 +28,7 @@ def aligned(text: Tensor, linear: Tensor, how: Literal["range", "std", "none"]) 
     return (text - mean) / std.clamp_min(TINY) * to_std + to_mean
 
 
-def fused(text: Tensor, linear: Tensor, eta: float, how: Literal["range", "std", "none"]) -> Tensor:
-    """eta * aligned text + (1 - eta) * linear. Both: (B, K)."""
+def fused(text: Tensor, linear: Tensor, eta: Constant, how: Literal["range", "std", "none"]) -> Tensor:
+    """eta * aligned text + (1 - eta) * linear. Both: (..., B, K)."""
+    eta = over(eta, 2)
     return eta * aligned(text, linear, how) + (1 - eta) * linear

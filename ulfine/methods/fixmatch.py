@@ -10,14 +10,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ulfine.methods.heads import Constant, over
+
 
 class PseudoLabels(NamedTuple):
     """Targets for unlabeled pictures."""
 
-    labels: Tensor  # (U,) int64, the class predicted
-    confidence: Tensor  # (U,) in [0, 1]
-    kept: Tensor  # (U,) bool
-    probabilities: Tensor  # (U, K)
+    labels: Tensor  # (..., U) int64, the class predicted
+    confidence: Tensor  # (..., U) in [0, 1]
+    kept: Tensor  # (..., U) bool
+    probabilities: Tensor  # (..., U, K)
 
 
 def log_prior(counts: Tensor) -> Tensor:
@@ -25,27 +27,27 @@ def log_prior(counts: Tensor) -> Tensor:
     return torch.log(counts / counts.sum())
 
 
-def adjusted(logits: Tensor, prior: Tensor, tau: float) -> Tensor:
-    """z - tau log prior: (U, K) logits of a classifier that has learned its prior, as if it had not.
+def adjusted(logits: Tensor, prior: Tensor, tau: Constant) -> Tensor:
+    """z - tau log prior: (..., U, K) logits of a classifier that has learned its prior, as if it had not.
 
-    logits: (U, K). prior: (K,) log prior.
+    logits: (..., U, K). prior: (..., K) log prior.
     """
-    return logits - tau * prior
+    return logits - (over(tau, 1) * prior).unsqueeze(-2)
 
 
 def distribution_aligned(logits: Tensor, estimate: Tensor, target: Tensor) -> Tensor:
-    """(U, K) logits whose softmax is p * target / estimate, normalised. estimate, target: (K,) log shares."""
-    return logits + target - estimate
+    """(..., U, K) logits whose softmax is p * target / estimate, normalised. estimate, target: (..., K) log shares."""
+    return logits + (target - estimate).unsqueeze(-2)
 
 
-def powered(prior: Tensor, power: float) -> Tensor:
-    """(K,) log prior to the log of prior^power, normalised: the prior itself at 1, uniform at 0."""
-    return (power * prior).log_softmax(dim=-1)
+def powered(prior: Tensor, power: Constant) -> Tensor:
+    """(..., K) log prior to the log of prior^power, normalised: the prior itself at 1, uniform at 0."""
+    return (over(power, 1) * prior).log_softmax(dim=-1)
 
 
 @torch.no_grad()
-def pseudo_labels(logits: Tensor, threshold: float) -> PseudoLabels:
-    """The classes predicted, and which predictions are confident enough. logits: (U, K)."""
+def pseudo_labels(logits: Tensor, threshold: Constant) -> PseudoLabels:
+    """The classes predicted, and which predictions are confident enough. logits: (..., U, K)."""
     probabilities = logits.softmax(dim=-1)
     confidence, labels = probabilities.max(dim=-1)
-    return PseudoLabels(labels, confidence, confidence >= threshold, probabilities)
+    return PseudoLabels(labels, confidence, confidence >= over(threshold, 1), probabilities)

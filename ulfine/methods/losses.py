@@ -1,4 +1,6 @@
-"""The losses. Each is a function of one step and gives a scalar; `train.losses` names those that take part.
+"""The losses. Each is a function of one step and gives a scalar, or with many heads one for each.
+
+`train.losses` names those that take part.
 
 To add one: write its function here and its name into `Loss` in ulfine/params/train.py (docs/extend.md).
 """
@@ -10,12 +12,16 @@ from torch import Tensor
 
 from ulfine.methods import paf
 from ulfine.methods.fixmatch import PseudoLabels
+from ulfine.methods.heads import Constant, over
 from ulfine.params.train import Train
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one forward pass leaves for losses, the log and PAF. Logits are by classifier: linear, and maybe text."""
+    """What one forward pass leaves for losses, the log and PAF. Logits are by classifier: linear, and maybe text.
+
+    Axes of heads, if any, stand in front; what all heads share has 1 there.
+    """
 
     options: Train
     labels: Tensor  # (B,)
@@ -28,39 +34,42 @@ class Step:
     prototypes: Tensor | None = None  # (K, D) of the text classifier
 
 
-def logit_adjusted(logits: Tensor, labels: Tensor, prior: Tensor, tau: float) -> Tensor:
+def logit_adjusted(logits: Tensor, labels: Tensor, prior: Tensor, tau: Constant) -> Tensor:
     """CE(z + tau log prior, y) per picture: balanced softmax at tau = 1 (Ren et al., 2020; Menon et al., 2021).
 
-    logits: (B, K). labels: (B,) classes or (B, K) targets. prior: (K,) log prior. Returns (B,).
+    logits: (..., B, K). labels: (..., B) classes or (..., B, K) targets. prior: (..., K) log prior. Returns (..., B).
     """
-    return F.cross_entropy(logits + tau * prior, labels, reduction="none")
+    logits = logits + (over(tau, 1) * prior).unsqueeze(-2)
+    shape = logits.shape if labels.is_floating_point() else logits.shape[:-1]
+    targets = labels.expand(shape).flatten(0, logits.ndim - 2)
+    return F.cross_entropy(logits.flatten(0, -2), targets, reduction="none").view(logits.shape[:-1])
 
 
 def labeled(step: Step) -> Tensor:
     """Of the linear classifier on labeled pictures (tau = 1: LIFT, LoFT; 2: ACR)."""
-    return logit_adjusted(step.labeled["linear"], step.labels, step.prior, step.options.logit_adjustment).mean()
+    return logit_adjusted(step.labeled["linear"], step.labels, step.prior, step.options.logit_adjustment).mean(-1)
 
 
 def unlabeled(step: Step) -> Tensor:
     """FixMatch: strong views against the pseudo-labels that are kept, divided by the whole batch (ACR, LoFT, CReST)."""
     hard = step.options.pseudo_labels == "hard"
-    return (_against_targets(step, hard=hard) * step.targets.kept).mean()
+    return (_against_targets(step, hard=hard) * step.targets.kept).mean(-1)
 
 
 def soft_rest(step: Step) -> Tensor:
     """Strong views against the whole prediction where it is not kept (the second unlabeled loss of LoFT)."""
-    return (_against_targets(step, hard=False) * ~step.targets.kept).mean()
+    return (_against_targets(step, hard=False) * ~step.targets.kept).mean(-1)
 
 
 def entropy(step: Step) -> Tensor:
     """Mean entropy of the predictions on strong views (Grandvalet and Bengio, 2004)."""
     log = step.strong.log_softmax(dim=-1)
-    return -(log.exp() * log).sum(dim=-1).mean()
+    return -(log.exp() * log).sum(dim=-1).mean(-1)
 
 
 def text(step: Step) -> Tensor:
     """The labeled loss of learnable prototypes."""
-    return logit_adjusted(step.labeled["text"], step.labels, step.prior, step.options.logit_adjustment).mean()
+    return logit_adjusted(step.labeled["text"], step.labels, step.prior, step.options.logit_adjustment).mean(-1)
 
 
 def orthogonality(step: Step) -> Tensor:
@@ -73,6 +82,6 @@ def _against_targets(step: Step, *, hard: bool) -> Tensor:
     return logit_adjusted(step.strong, targets, step.unlabeled_prior, step.options.unlabeled_adjustment)
 
 
-def weighted(step: Step, weights: dict[str, float]) -> dict[str, Tensor]:
+def weighted(step: Step, weights: dict[str, Constant]) -> dict[str, Tensor]:
     """Each loss that `weights` names, times its weight."""
     return {name: weight * globals()[name](step) for name, weight in weights.items()}

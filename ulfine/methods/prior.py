@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from ulfine.methods.heads import Constant, over
+
 FLOOR = 1e-6  # of an estimated share, whose logarithm is taken
 
 
@@ -13,28 +15,29 @@ class PriorEstimate(nn.Module):
     the estimate is normalised.
 
     Args:
-        classes: K.
+        shape: (K,), or with heads (..., K).
         decay: of the EMA, per step.
     """
 
-    def __init__(self, classes: int, decay: float) -> None:
+    def __init__(self, shape: tuple[int, ...], decay: Constant) -> None:
         super().__init__()
-        self.decay = decay
-        self.register_buffer("mean", torch.zeros(classes))
+        self.decay = over(decay, 1)
+        self.register_buffer("mean", torch.zeros(shape))
 
     @torch.no_grad()
     def observe(self, probabilities: Tensor, own: Tensor) -> None:
-        """Take in one step. probabilities: (U, K). own: (U,) bool, false for copies of labeled pictures (ACR)."""
+        """Take in one step. probabilities: (..., U, K). own: (..., U) bool, false for labeled copies (ACR)."""
         members = own.to(probabilities.dtype)
-        mean = (members @ probabilities) / members.sum().clamp_min(1)
+        mean = (members.unsqueeze(-2) @ probabilities).squeeze(-2) / members.sum(-1, keepdim=True).clamp_min(1)
         # by `where` and not by `if`, which would wait for the device
-        self.mean = torch.where(own.any(), self.decay * self.mean + (1 - self.decay) * mean, self.mean)
+        new = self.decay * self.mean + (1 - self.decay) * mean
+        self.mean = torch.where(own.any(-1, keepdim=True), new, self.mean)
 
     def share(self) -> Tensor:
-        """(K,) the estimate, normalised; uniform before the first picture."""
-        total = self.mean.sum()
-        return torch.where(total > 0, self.mean / total.clamp_min(1e-12), 1 / len(self.mean))
+        """(..., K) the estimate, normalised; uniform before the first picture."""
+        total = self.mean.sum(-1, keepdim=True)
+        return torch.where(total > 0, self.mean / total.clamp_min(1e-12), 1 / self.mean.shape[-1])
 
     def log(self) -> Tensor:
-        """(K,) the logarithm of the estimate."""
+        """(..., K) the logarithm of the estimate."""
         return self.share().clamp_min(FLOOR).log()

@@ -3,13 +3,17 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ulfine.methods.heads import Constant, over
+
+TINY = 1e-12
+
 
 class UnitFeatures(nn.Module):
     """An encoder whose features are centred and divided by their length.
 
     Args:
         encoder: pictures, or cached features, to (B, D).
-        mean: (D,) subtracted first.
+        mean: (D,) subtracted first, or (..., 1, D).
     """
 
     def __init__(self, encoder: nn.Module, mean: Tensor) -> None:
@@ -18,7 +22,7 @@ class UnitFeatures(nn.Module):
         self.register_buffer("mean", mean, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, D) unit features."""
+        """(..., B, D) unit features."""
         return F.normalize(self.encoder(x) - self.mean, dim=-1)
 
 
@@ -26,19 +30,24 @@ class CosineClassifier(nn.Module):
     """s * z . normalise(W), without a bias (LIFT).
 
     Args:
-        weight: (K, D) rows to start from.
+        weight: (K, D) rows to start from, or (..., H, K, D) of H heads.
         scale: s.
         learnable: whether W is a parameter or a buffer.
     """
 
-    def __init__(self, weight: Tensor, scale: float, learnable: bool = True) -> None:
+    def __init__(self, weight: Tensor, scale: Constant, learnable: bool = True) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale = over(scale, 1)
         if learnable:
             self.weight = nn.Parameter(weight.clone())
         else:
             self.register_buffer("weight", weight.clone())
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, D) unit features to (B, K) logits."""
-        return self.scale * features @ F.normalize(self.weight, dim=-1).T
+        """(..., B, D) unit features to (..., B, K) logits, or (..., H, B, K) of H heads."""
+        length = self.weight.norm(dim=-1).clamp_min(TINY)  # divides logits, of which there are fewer than weights
+        if self.weight.ndim == 2:
+            return features @ self.weight.T * (self.scale / length)
+        together = features @ self.weight.flatten(-3, -2).mT  # one product for all heads
+        by_head = together.unflatten(-1, self.weight.shape[-3:-1]).transpose(-2, -3)
+        return by_head * (self.scale / length).unsqueeze(-2)

@@ -1,7 +1,7 @@
 """Frozen features: every picture once through the image tower, per view; class names through the text tower."""
 
 from collections.abc import Callable
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ulfine.arrays import write_tensors
 from ulfine.data.augmentation import key, strong_views, weak_views
 from ulfine.data.features import SPACES, TEXT, Filling
+from ulfine.data.resident import Pictures
 from ulfine.data.store import Store
 from ulfine.models.tower import ImageTower
 from ulfine.params.augmentation import Augmentation
@@ -18,43 +19,54 @@ from ulfine.progress import progress
 
 BATCH = 64  # pictures; part of the result, since the draws of a batch share a seed
 SENTENCES = 100  # in a batch of text
+Spaces = tuple[Tensor, Tensor]  # (B, D) pooled and (B, E) joint features
 
 
 def extract_images(
     folder: Path, store: Store, tower: ImageTower, augmentation: Augmentation, device: torch.device
 ) -> None:
     """Write `{view}.{space}.npy` for plain, weak, strong and test into `folder`."""
-    train, test = store.images["train"], store.images["test"]
+    train, test = (Pictures(store.images[part], device) for part in ("train", "test"))
     passes = [
         ("plain", train, 1, lambda images, _: images),
         ("weak", train, augmentation.views.weak, lambda images, seed: weak_views(images, augmentation.weak, seed)),
         ("strong", train, augmentation.views.strong, lambda images, seed: strong_views(images, augmentation, seed)),
         ("test", test, 1, lambda images, _: images),
     ]
-    total = sum(len(images) * views for _, images, views, _ in passes)
+    total = sum(len(pictures.images) * views for _, pictures, views, _ in passes)
     with progress(total, "features") as bar:
-        for stream, (view, images, views, augment) in enumerate(passes):
+        for stream, (view, pictures, views, augment) in enumerate(passes):
             many = () if view in ("plain", "test") else (views,)
-            widths = [features.shape[1] for features in _forward(tower, np.array(images[:1]), device)]
-            files = {
-                space: Filling(folder / f"{view}.{space}.npy", (*many, len(images), width))
+            count = len(pictures.images)
+            widths = [features.shape[1] for features in _forward(tower, pictures.take(np.arange(1)))]
+            files = [
+                Filling(folder / f"{view}.{space}.npy", (*many, count, width))
                 for space, width in zip(SPACES, widths, strict=True)
-            }
-            for number in range(views):
-                for start in range(0, len(images), BATCH):
-                    rows = slice(start, min(start + BATCH, len(images)))
-                    batch = augment(np.array(images[rows]), key(stream, number, start))
-                    for space, values in zip(SPACES, _forward(tower, batch, device), strict=True):
-                        files[space].put(number * len(images) + start, values)
-                    bar.update(len(batch))
-            for file in files.values():
+            ]
+            behind: tuple[int, Spaces] | None = None  # computed on the device while this process draws the next
+            for number, start in product(range(views), range(0, count, BATCH)):
+                rows = np.arange(start, min(start + BATCH, count))
+                batch = augment(pictures.take(rows), key(stream, number, start))
+                found = number * count + start, _forward(tower, batch)
+                _put(files, behind)
+                behind = found
+                bar.update(len(rows))
+            _put(files, behind)
+            for file in files:
                 file.close()
 
 
+def _put(files: list[Filling], found: tuple[int, Spaces] | None) -> None:
+    if found is not None:
+        first, spaces = found
+        for file, features in zip(files, spaces, strict=True):
+            file.put(first, features.cpu().numpy())
+
+
 @torch.inference_mode()
-def _forward(tower: ImageTower, images: np.ndarray, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
-    pooled = tower.pooled(torch.from_numpy(images).to(device))
-    return pooled.cpu().numpy(), tower.joint(pooled).cpu().numpy()
+def _forward(tower: ImageTower, images: Tensor) -> Spaces:
+    pooled = tower.pooled(images)
+    return pooled, tower.joint(pooled)
 
 
 def extract_text(

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from open_clip.modified_resnet import ModifiedResNet
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
@@ -43,6 +44,20 @@ class ImageTower(nn.Module):
         """Free all that `forward` uses; the projection is part of it in the joint space alone."""
         self.visual.requires_grad_(True)
         self.projection.requires_grad_(self.backbone.feature_space == "joint")
+
+    def checkpoint_blocks(self) -> None:
+        """Keep the inputs of the blocks alone for the backward pass, and compute the rest again.
+
+        Raises:
+            ValueError: open_clip or timm cannot do so for this architecture.
+        """
+        owner = getattr(self.visual, "trunk", self.visual)  # of timm, whose wrapper would only warn
+        try:
+            if isinstance(owner, ModifiedResNet):  # whose method does nothing
+                raise AttributeError
+            owner.set_grad_checkpointing()
+        except (AttributeError, AssertionError, NotImplementedError):
+            raise ValueError("train.checkpoint_blocks = true: not for this tower (allowed: false)") from None
 
     def prepare(self, images: Tensor) -> Tensor:
         """(B, side, side, 3) uint8 to normalised (B, 3, resolution, resolution) float32.

@@ -36,17 +36,27 @@ class Grid(Section):
         description="from `methods`, those with tune: scratch; each with every data set, setting and seed, no backbone"
     )
 
+    sweep: Annotated[list[Name], AfterValidator(_distinct)] = Field(
+        description="from `sweeps`; each with every data set, setting, backbone and seed, for results/{study}/sweep.csv"
+    )
+
     def cells(self) -> list[dict[str, str | int]]:
         """Names of every cell: the combinations of the lists, and those of the baselines, whose backbone is none."""
         tuned = product(self.dataset, self.setting, self.backbone, self.method, self.seed)
         scratch = product(self.dataset, self.setting, [NO_BACKBONE], self.baseline, self.seed)
         return [dict(zip(NAMES, names, strict=True)) for names in (*tuned, *scratch)]
 
+    def sweeps(self) -> list[dict[str, str | int]]:
+        """Names of every cell of a sweep, whose method gives it its name."""
+        found = product(self.dataset, self.setting, self.backbone, self.sweep, self.seed)
+        return [dict(zip(NAMES, names, strict=True)) for names in found]
+
     @model_validator(mode="after")
     def _stages_have_names_of_their_own(self) -> "Grid":
         lists = self.model_dump()
         matrices = [("dataset", "backbone"), ("dataset", "setting", "seed")]
         matrices += [NAMES, ("dataset", "setting", "baseline", "seed")]
+        matrices += [("dataset", "setting", "backbone", "sweep", "seed")]
         for keys in matrices:
             names = Counter("-".join(map(str, cell)) for cell in product(*(lists[key] for key in keys)))
             name, times = next(iter(names.most_common(1)), ("", 0))

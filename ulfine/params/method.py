@@ -96,7 +96,8 @@ class Method(Section):
         """Check the options that depend on what is tuned.
 
         Raises:
-            ValueError: five crops or crops of a picture where there are features alone, PAF without unlabeled pictures.
+            ValueError: five crops or crops of a picture where there are features alone, PAF without unlabeled pictures,
+                a batch in parts, or blocks that run twice, where batch statistics are learned.
         """
         if self.tune == "head" and train.test_crops != 1:
             raise ValueError(
@@ -107,6 +108,12 @@ class Method(Section):
         if self.tune == "scratch" and train.classifier_init != "random":
             raise ValueError(
                 f"classifier_init = {train.classifier_init!r}: tune: scratch knows no text (allowed: random)"
+            )
+        if self.tune == "scratch" and (train.accumulate > 1 or train.checkpoint_blocks):
+            key = "accumulate" if train.accumulate > 1 else "checkpoint_blocks"
+            allowed = "1" if train.accumulate > 1 else "false"
+            raise ValueError(
+                f"{key}: tune: scratch learns batch statistics, from all views at once (allowed: {allowed})"
             )
         if self.paf and not train.unlabeled_ratio:
             raise ValueError("unlabeled_ratio = 0: paf goes by the predictions on unlabeled pictures")

@@ -13,6 +13,7 @@ from ulfine.params.dataset import ClassNames, Prompts, Resolution, Setting, Sour
 from ulfine.params.grid import Grid
 from ulfine.params.method import Method
 from ulfine.params.runtime import Runtime
+from ulfine.params.sweep import Sweep, applied, settings
 from ulfine.params.train import Train, TrainOverrides, merged
 from ulfine.pipeline import NO_BACKBONE
 
@@ -40,6 +41,10 @@ class Params(Section):
     datasets: dict[Name, Dataset] = Field(description="catalogue of data sets")
     backbones: dict[Name, Backbone] = Field(description="catalogue of towers")
     methods: dict[Name, Method] = Field(description="catalogue of methods")
+    sweeps: dict[Name, Sweep] = Field(
+        description="values to try by name of a method with tune: head: each key of the method (train.threshold, "
+        "paf.mu, dlf.eta, ...) with its list; every combination is trained and scored on validation pictures"
+    )
     augmentation: Augmentation = Field(description="views of a picture")
     train: Train = Field(description="what trained methods share")
     runtime: Runtime = Field(description="where stages compute")
@@ -55,13 +60,15 @@ class Params(Section):
             ("backbone", "backbones", self.backbones),
             ("method", "methods", [name for name in self.methods if name in methods]),
             ("baseline", "methods with tune: scratch", [name for name in self.methods if name in scratch]),
+            ("sweep", "sweeps", self.sweeps),
         ):
             for name in getattr(self.grid, section):
                 _require(f"grid.{section}", name, names, place)
-        for dataset in self.grid.dataset:
-            for setting in self.grid.setting:
-                settings = self.datasets[dataset].settings
-                _require("grid.setting", setting, settings, f"datasets.{dataset}.settings")
+        for dataset, setting in product(self.grid.dataset, self.grid.setting):
+            _require("grid.setting", setting, self.datasets[dataset].settings, f"datasets.{dataset}.settings")
+        for name in self.sweeps:
+            heads = [each for each, method in self.methods.items() if method.tune == "head"]
+            _require("sweeps", name, heads, "methods with tune: head")
         return self
 
     @model_validator(mode="after")
@@ -77,6 +84,17 @@ class Params(Section):
                     method.require_fits(train)
                 except ValueError as error:
                     raise ValueError(f"methods.{name}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _sweeps_hold_together(self) -> "Params":
+        base = self.train.model_dump()
+        for dataset, name in product(self.grid.dataset, self.grid.sweep):
+            for setting in settings(self.sweeps[name]):
+                try:
+                    applied(setting, self.methods[name], base, self.datasets[dataset].train)
+                except ValueError as error:
+                    raise ValueError(f"sweeps.{name}: {error}") from None
         return self
 
 

@@ -82,6 +82,18 @@ class Train(Section):
         description="test and validation from the whole picture, or the mean logits of five crops (LIFT's test-time "
         "ensembling)"
     )
+    accumulate: int = Field(
+        ge=1,
+        description="parts of a batch that pass through a tower one after another, for small GPUs; the result "
+        "differs by rounding alone (not from scratch, whose batch statistics are those of all views at once)",
+    )
+    checkpoint_blocks: bool = Field(
+        description="keep the input of each block of a tower alone, and compute the rest again in the backward pass: "
+        "less memory, more time, the same result (not from scratch)"
+    )
+    compile: bool = Field(
+        description="compile the tower with torch.compile, after the first step; needs a C++ compiler on the CPU"
+    )
     log_every: int = Field(ge=1, description="steps between two rows of history.csv")
     validate_every: int = Field(ge=0, description="steps between two entries of validation.csv; 0: none")
 
@@ -101,6 +113,8 @@ class Train(Section):
                 f"pseudo_label_adjustment = {self.pseudo_label_adjustment:g} with logit_adjustment = "
                 f"{self.logit_adjustment:g} corrects for the prior twice (allowed: either one 0, or adjust_twice: true)"
             )
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate = {self.accumulate} does not divide batch_size = {self.batch_size}")
         if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
             raise ValueError("nesterov: true needs optimizer: sgd and momentum > 0")
         return self

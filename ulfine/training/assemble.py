@@ -34,15 +34,17 @@ def starting_point(inputs: Inputs, method: Method, train: Train, load_tower: Cal
         encoder = WideResNet(method.scratch, *channel_statistics(inputs.store, inputs.pictures))
         return Start(encoder, classifier(encoder.width, len(inputs.counts)), None, prior)
     image_mean, text = centred(inputs, center=train.center)
-    encoder = UnitFeatures(tuned(method, load_tower, len(inputs.counts)), image_mean)
+    encoder = UnitFeatures(tuned(method, train, load_tower, len(inputs.counts)), image_mean)
     return Start(encoder, linear_classifier(inputs, train, text, image_mean), text, prior)
 
 
-def tuned(method: Method, load_tower: Callable[[], "ImageTower"], classes: int) -> nn.Module:
+def tuned(method: Method, train: Train, load_tower: Callable[[], "ImageTower"], classes: int) -> nn.Module:
     """The tower with what is tuned set free; nothing at all where features are cached."""
     if method.tune == "head":
         return nn.Identity()
     tower = load_tower()
+    if train.checkpoint_blocks:
+        tower.checkpoint_blocks()
     if method.tune == "all":
         tower.unfreeze()
     else:

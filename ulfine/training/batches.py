@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ulfine.data.augmentation import key, minimalist_views, strong_views, weak_views
 from ulfine.data.features import VIEWS, Features
+from ulfine.data.resident import Pictures, sent
 from ulfine.data.store import Store
 from ulfine.params.augmentation import Augmentation
 from ulfine.params.train import Train
@@ -29,6 +30,11 @@ class Batch:
     strong: Tensor | None = None  # strong views of the same
     own: Tensor | None = None  # (U,) bool, false for a labeled picture's copy in the unlabeled pool
     truth: Tensor | None = None  # (U,) true labels, -1 where unknown and for copies; for the log alone
+
+    def parts(self, number: int) -> Iterator["Batch"]:
+        """The same in so many parts of equal size."""
+        columns = [[None] * number if x is None else x.chunk(number) for x in vars(self).values()]
+        return (Batch(*part) for part in zip(*columns, strict=True))
 
 
 class Views(Protocol):
@@ -49,17 +55,18 @@ class Views(Protocol):
         """Pictures of part train or test as they are."""
 
 
-@dataclass(frozen=True)
 class CachedViews:
-    """Frozen features; each draw takes one of the cached views."""
+    """Frozen features; each draw takes one of the cached views.
 
-    features: Features
-    space: str
-    device: torch.device
+    Args:
+        features: of all pictures; a broken file is found before the first step.
+        space: pooled or joint.
+        device: of the training.
+    """
 
-    def __post_init__(self) -> None:
-        for view in VIEWS:  # a broken file ends the run before its first step
-            self.features.view(view, self.space)
+    def __init__(self, features: Features, space: str, device: torch.device) -> None:
+        self.device = device
+        self.views = {view: features.view(view, space).view(np.ndarray) for view in VIEWS}  # memmap's own rows are slow
 
     def weak(self, indices: np.ndarray, seed: int) -> Tensor:
         """(B, D), one of the weak views of each."""
@@ -71,41 +78,36 @@ class CachedViews:
 
     def plain(self, part: str, indices: np.ndarray) -> Tensor:
         """(B, D)."""
-        view = self.features.view("test" if part == "test" else "plain", self.space)
-        return torch.from_numpy(view[indices]).to(self.device)
+        return sent(self.views["test" if part == "test" else "plain"][indices], self.device)
 
     def _drawn(self, view: str, indices: np.ndarray, seed: int) -> Tensor:
-        views = self.features.view(view, self.space)
+        views = self.views[view]
         number = np.random.default_rng(seed).integers(len(views), size=len(indices))
-        return torch.from_numpy(views[number, indices]).to(self.device)
+        return sent(views[number, indices], self.device)
 
 
-@dataclass(frozen=True)
 class PictureViews:
-    """Pictures, augmented as they are asked for."""
+    """Pictures, augmented on their device as they are asked for."""
 
-    store: Store
-    augmentation: Augmentation
-    device: torch.device
+    def __init__(self, store: Store, augmentation: Augmentation, device: torch.device) -> None:
+        self.device, self.augmentation = device, augmentation
+        self.pictures = {part: Pictures(images, device) for part, images in store.images.items()}
 
     def weak(self, indices: np.ndarray, seed: int) -> Tensor:
         """(B, side, side, 3) uint8."""
-        images = self.store.images["train"][indices]
-        return torch.from_numpy(weak_views(images, self.augmentation.weak, seed)).to(self.device)
+        return weak_views(self.plain("train", indices), self.augmentation.weak, seed)
 
     def strong(self, indices: np.ndarray, seed: int) -> Tensor:
         """(B, side, side, 3) uint8."""
-        images = self.store.images["train"][indices]
-        return torch.from_numpy(strong_views(images, self.augmentation, seed)).to(self.device)
+        return strong_views(self.plain("train", indices), self.augmentation, seed)
 
     def minimalist(self, indices: np.ndarray, seed: int, done: float) -> Tensor:
         """(B, side, side, 3) uint8."""
-        images = self.store.images["train"][indices]
-        return torch.from_numpy(minimalist_views(images, seed, done)).to(self.device)
+        return minimalist_views(self.plain("train", indices), seed, done)
 
     def plain(self, part: str, indices: np.ndarray) -> Tensor:
         """(B, side, side, 3) uint8."""
-        return torch.from_numpy(self.store.images[part][indices]).to(self.device)
+        return self.pictures[part].take(indices)
 
 
 @dataclass(frozen=True)
@@ -168,16 +170,22 @@ class Batches:
                 return self.views.minimalist(indices, seed, step / max(1, self.train.steps - 1))
 
     def _on_device(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(self.views.device)
+        return sent(values, self.views.device)
 
     def _drawn(self, name: str, stream: int, size: int, step: int) -> np.ndarray:
-        return self.indices[name][shuffled(len(self.indices[name]), size, step, key(self.seed, stream))]
+        return self.indices[name][shuffled(len(self.indices[name]), size, step, self._orders[stream])]
+
+    @cached_property
+    def _orders(self) -> list[int]:
+        """Seeds of the orders of labeled and unlabeled pictures."""
+        return [key(self.seed, stream) for stream in (LABELED, UNLABELED)]
 
 
 def shuffled(count: int, size: int, step: int, seed: int) -> np.ndarray:
     """Positions of batch `step` in an endless row of passes over `count` items, each pass in an order of its own."""
     passes, places = np.divmod(np.arange(step * size, (step + 1) * size), count)
-    return np.array([_order(count, seed, int(number))[place] for number, place in zip(passes, places, strict=True)])
+    numbers = range(int(passes[0]), int(passes[-1]) + 1)
+    return np.concatenate([_order(count, seed, number)[places[passes == number]] for number in numbers])
 
 
 @lru_cache(maxsize=8)

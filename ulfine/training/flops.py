@@ -1,12 +1,24 @@
-"""Floating-point operations of a training step, by torch's counter with one formula put right."""
+"""Floating-point operations of a training step: by torch's counter, or for heads on frozen features by formula.
 
-from torch import ops
-from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
+The counter imports torch's compiler, two seconds of a linear probe that takes four.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ulfine.training.learner import Learner
 
 
-def flop_counter() -> FlopCounterMode:
-    """A context that counts forward and backward passes; `get_total_flops()` reads it."""
-    return FlopCounterMode(display=False, custom_mapping={ops.aten.convolution_backward: convolution_backward_flops})
+def counted(step: Callable[[], None]) -> int:
+    """Take a step; the operations of its forward and backward passes, with one formula of the counter put right."""
+    from torch import ops
+    from torch.utils.flop_counter import FlopCounterMode
+
+    mapping = {ops.aten.convolution_backward: convolution_backward_flops}
+    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+        step()
+    return counter.get_total_flops()
 
 
 def convolution_backward_flops(
@@ -19,5 +31,26 @@ def convolution_backward_flops(
     are shapes; of the rest, in the order of aten.convolution_backward, `transposed` is the fifth, `output_mask` the
     eighth.
     """
+    from torch.utils.flop_counter import conv_flop_count
+
     transposed, output_mask = arguments[4], arguments[7]
     return conv_flop_count(x, weight, grad_out, transposed) * sum(output_mask[:2])
+
+
+def head_flops(learner: "Learner", labeled: int, unlabeled: int) -> int:
+    """The matrix products of a step of classifiers on frozen features, all heads together, as the counter has them.
+
+    labeled, unlabeled: pictures in a batch.
+    """
+    *_, classes, width = learner.linear.weight.shape
+    heads = learner.linear.weight.numel() // (classes * width)
+    picture = 2 * heads * classes * width  # with the rows of one classifier, forward or for the gradient of the rows
+    total = picture * (2 * labeled + 3 * unlabeled)  # weak views have no gradient
+    total += 2 * heads * unlabeled * classes if unlabeled else 0  # mean prediction
+    if learner.text is not None:
+        total += picture * (labeled + unlabeled) + picture * labeled * learner.text.weight.requires_grad
+    if learner.fitting is not None:
+        total += 2 * classes * labeled * width  # class means, the same for all heads
+    if "orthogonality" in learner.weights:
+        total += 3 * 2 * heads * classes**2 * width
+    return total

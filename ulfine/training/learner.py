@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ulfine.methods.dlf import fused
 from ulfine.methods.fixmatch import PseudoLabels, adjusted, distribution_aligned, powered, pseudo_labels
+from ulfine.methods.heads import Constant, used
 from ulfine.methods.losses import Step, weighted
 from ulfine.methods.paf import PrototypeFitting
 from ulfine.methods.prior import PriorEstimate
@@ -25,6 +26,11 @@ class Start:
     text: Tensor | None  # (K, D) unit text prototypes; None from scratch
     log_prior: Tensor  # (K,) of the labeled pictures
 
+    def by_head(self, heads: int, scale: Constant) -> "Start":
+        """The same for many heads: (H, K, D) rows, each as here."""
+        rows = self.linear.weight.detach().expand(heads, -1, -1)
+        return Start(self.encoder, CosineClassifier(rows, scale), self.text.expand(heads, -1, -1), self.log_prior)
+
 
 class Learner(nn.Module):
     """Features, logits and losses of one method.
@@ -40,14 +46,16 @@ class Learner(nn.Module):
         self.encoder, self.linear = start.encoder, start.linear
         self.method, self.options = method, train
         self.register_buffer("log_prior", start.log_prior, persistent=False)
-        self.prior = PriorEstimate(len(start.log_prior), train.prior_decay)
+        self.heads = start.text is not None and start.text.ndim > 2
+        shape = start.text.shape[:-1] if self.heads else start.log_prior.shape
+        self.prior = PriorEstimate(shape, train.prior_decay)
         learnable = method.paf is not None and method.paf.prototypes == "learnable"
         self.text = CosineClassifier(start.text, train.scale, learnable) if method.dlf else None
         self.fitting = PrototypeFitting(start.text, method.paf) if method.paf else None
         self.weights = train.losses | (_prototype_losses(method) if learnable else {})
 
     def logits(self, features: Tensor) -> dict[str, Tensor]:
-        """(B, K) logits of each classifier: linear, and with DLF text and fused."""
+        """(..., B, K) logits of each classifier: linear, and with DLF text and fused."""
         linear = self.linear(features)
         if self.text is None:
             return {"linear": linear}
@@ -59,54 +67,68 @@ class Learner(nn.Module):
         """The classifier whose logits count in `pseudo_labels` or in `test`."""
         return "fused" if self.method.dlf and where in self.method.dlf.use_in else "linear"
 
-    def forward(self, batch: Batch) -> Step:
-        """What the losses need. Pseudo-labels come from the current weights, without a gradient."""
-        labeled, weak, strong = self._features(batch)
+    def forward(self, batch: Batch, targets: PseudoLabels | None = None) -> Step:
+        """What the losses need. Pseudo-labels, if not given, come from the current weights, without a gradient."""
+        features, weak = self._features(batch, weak=targets is None)
+        linear, count = self.linear(features), batch.labels.shape[-1]
+        labeled = features[..., :count, :]
         step = {
             "options": self.options,
-            "labels": batch.labels,
-            "labeled": self.logits(labeled),
-            "features": labeled.detach(),
+            "labels": self._shared(batch.labels, 1),
+            "labeled": {"linear": linear[..., :count, :]} | ({} if self.text is None else {"text": self.text(labeled)}),
+            "features": self._shared(labeled.detach(), 2),
             "prior": self.log_prior,
             "prototypes": None if self.text is None else self.text.weight,
         }
-        if weak is None:
+        if batch.weak is None:
             return Step(**step)
-        targets = self.targets(weak, batch.own)
-        return Step(**step, strong=self.linear(strong), targets=targets, unlabeled_prior=self._unlabeled_prior())
+        if targets is None:
+            targets = self._targets(weak, batch.own)
+        strong = linear[..., count:, :]
+        return Step(**step, strong=strong, targets=targets, unlabeled_prior=self._unlabeled_prior())
+
+    @torch.no_grad()
+    def targets(self, batch: Batch) -> PseudoLabels | None:
+        """The pseudo-labels of a batch that then passes in parts; None without unlabeled pictures."""
+        return None if batch.weak is None else self._targets(self.encoder(batch.weak), batch.own)
 
     def losses(self, step: Step) -> dict[str, Tensor]:
         """Each loss of the method, weighted."""
         return weighted(step, self.weights)
 
-    def _features(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Of labeled, weak and strong views; the weak ones without a gradient."""
+    def _shared(self, values: Tensor, axes: int) -> Tensor:
+        """What all heads see, with 1 for their number before its last `axes` axes."""
+        return values.unsqueeze(-1 - axes) if self.heads else values
+
+    def _features(self, batch: Batch, weak: bool) -> tuple[Tensor, Tensor | None]:
+        """Of labeled and strong views in a row, and if asked for of weak ones, without a gradient.
+
+        Weak views go by themselves: with the others they would take part in the backward pass, for nothing.
+        """
         if batch.weak is None:
-            return self.encoder(batch.labeled), None, None
-        sizes = len(batch.labeled), len(batch.strong)
+            return self.encoder(batch.labeled), None
         if self.method.tune == "scratch":  # batch statistics must be those of all views at once, as in FixMatch
             features = self.encoder(torch.cat([batch.labeled, batch.strong, batch.weak]))
-            labeled, strong, weak = features.split([*sizes, len(batch.weak)])
-            return labeled, weak.detach(), strong
+            together, of_weak = features.split([len(features) - len(batch.weak), len(batch.weak)])
+            return together, of_weak.detach()
         with torch.no_grad():
-            weak = self.encoder(batch.weak)
-        labeled, strong = self.encoder(torch.cat([batch.labeled, batch.strong])).split(sizes)
-        return labeled, weak, strong
+            of_weak = self.encoder(batch.weak) if weak else None
+        axis = -2 if self.method.tune == "head" else 0  # of the batch, in features and in pictures
+        return self.encoder(torch.cat([batch.labeled, batch.strong], axis)), of_weak
 
     @torch.no_grad()
-    def targets(self, weak: Tensor, own: Tensor) -> PseudoLabels:
-        """Pseudo-labels of (U, D) weak features; own: (U,) bool, false for copies of labeled pictures."""
+    def _targets(self, weak: Tensor, own: Tensor) -> PseudoLabels:
+        """Pseudo-labels of (..., U, D) weak features; own: (..., U) bool, false for copies of labeled pictures."""
         logits = self._adjusted(self.logits(weak)[self.decides("pseudo_labels")])
-        self.prior.observe(logits.softmax(dim=-1), own)
+        self.prior.observe(logits.softmax(dim=-1), self._shared(own, 1))
         return pseudo_labels(self._aligned(logits), self.options.threshold)
 
     def pseudo_logits(self, logits: Tensor) -> Tensor:
-        """(U, K) logits of the classifier that makes pseudo-labels to those that they are read from."""
+        """(..., U, K) logits of the classifier that makes pseudo-labels to those that they are read from."""
         return self._aligned(self._adjusted(logits))
 
     def _adjusted(self, logits: Tensor) -> Tensor:
-        tau = self.options.pseudo_label_adjustment
-        return adjusted(logits, self.log_prior, tau) if tau else logits
+        return adjusted(logits, self.log_prior, self.options.pseudo_label_adjustment)
 
     def _aligned(self, logits: Tensor) -> Tensor:
         power = self.options.distribution_alignment
@@ -127,7 +149,7 @@ class Learner(nn.Module):
             self.text.weight.copy_(self.fitting.fit(self.text.weight, self.prior.share()))
 
     def classifiers(self) -> dict[str, Tensor]:
-        """(K, D) rows of each classifier."""
+        """(..., K, D) rows of each classifier."""
         found = {"linear": self.linear.weight} | ({} if self.text is None else {"text": self.text.weight})
         return {name: weight.detach() for name, weight in found.items()}
 
@@ -162,6 +184,6 @@ class Learner(nn.Module):
         ]
 
 
-def _prototype_losses(method: Method) -> dict[str, float]:
-    by_loss = method.paf.orthogonality_by == "loss" and method.paf.orthogonality
+def _prototype_losses(method: Method) -> dict[str, Constant]:
+    by_loss = method.paf.orthogonality_by == "loss" and used(method.paf.orthogonality)
     return {"text": 1.0} | ({"orthogonality": method.paf.orthogonality} if by_loss else {})

@@ -3,24 +3,26 @@
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch.optim import SGD, AdamW, Optimizer
+from torch import Tensor
 
 from ulfine.data.augmentation import five_crops
 from ulfine.errors import advising
+from ulfine.methods.fixmatch import PseudoLabels
+from ulfine.methods.losses import Step
 from ulfine.params.train import Train
 from ulfine.progress import progress
 from ulfine.training.average import WeightAverage
-from ulfine.training.batches import Batches, Views, plain_batches
+from ulfine.training.batches import Batch, Batches, Views, plain_batches
 from ulfine.training.checkpoint import Checkpoint
-from ulfine.training.flops import flop_counter
+from ulfine.training.flops import counted, head_flops
 from ulfine.training.history import History
 from ulfine.training.learner import Learner
+from ulfine.training.optimizers import make_optimizer
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Loop:
         self.average = WeightAverage(learner, train.ema_decay)
         self.optimizer = make_optimizer(learner, train)
         self.flops: int | None = None  # of one step, counted on the first
+        self._compiled = False
         self.before = 0.0  # seconds spent by processes before this one
         self.started = time.perf_counter()
 
@@ -85,24 +88,49 @@ class Loop:
         return Cost(self._seconds(), self.train.steps * images, self.flops * self.train.steps)
 
     def _counted_step(self, step: int) -> None:
-        counter = flop_counter() if self.flops is None else nullcontext()
-        with counter, advising("a smaller train.batch_size or train.unlabeled_ratio takes less"):
+        """One step stands for all in the count of operations: they have the same shapes."""
+        size, of_tower = self.train.batch_size, self.learner.method.tune != "head"
+        with advising("a smaller train.batch_size or train.unlabeled_ratio takes less"):
+            if self.flops is None and of_tower:
+                self.flops = counted(lambda: self._step(step))
+                return
+            self.flops = self.flops or head_flops(self.learner, size, size * self.train.unlabeled_ratio)
+            if self.train.compile and of_tower and not self._compiled:  # torch cannot count in what is compiled
+                self.learner.encoder.compile()
+                self._compiled = True
             self._step(step)
-        if self.flops is None:  # one step stands for all: they have the same shapes
-            self.flops = counter.get_total_flops()
 
     def _step(self, step: int) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate_factor(step, self.train.steps, self.train.schedule)
         batch = self.batches.at(step)
-        result = self.learner(batch)
-        losses = self.learner.losses(result)
-        self.optimizer.zero_grad(set_to_none=True)
-        sum(losses.values()).backward()
+        self.optimizer.zero_grad()
+        whole = self.train.accumulate == 1 or self.learner.method.tune == "head"
+        losses, result = self._backward(batch) if whole else self._backward_in_parts(batch)
         self.optimizer.step()
         self.learner.adapt(step, result)
         self.average.update(step + 1)
         self.history.add(losses, result.targets, batch)
+
+    def _backward(
+        self, batch: Batch, targets: PseudoLabels | None = None, share: float = 1
+    ) -> tuple[dict[str, Tensor], Step]:
+        """Add `share` of the gradient of one forward pass; with heads, the sum keeps each gradient apart."""
+        result = self.learner(batch, targets)
+        losses = {name: share * loss for name, loss in self.learner.losses(result).items()}
+        sum(losses.values()).sum().backward()
+        return losses, result
+
+    def _backward_in_parts(self, batch: Batch) -> tuple[dict[str, Tensor], Step]:
+        """The same by one part of the batch after another: losses are means, so those of equal parts add up."""
+        number, targets = self.train.accumulate, self.learner.targets(batch)
+        columns = [[None] * number] if targets is None else [column.chunk(number) for column in targets]
+        of_parts = [None if targets is None else PseudoLabels(*part) for part in zip(*columns, strict=True)]
+        pairs = zip(batch.parts(number), of_parts, strict=True)
+        done = [self._backward(part, of_part, 1 / number) for part, of_part in pairs]
+        losses = {name: sum(losses[name].detach() for losses, _ in done) for name in done[0][0]}
+        features = torch.cat([result.features for _, result in done])
+        return losses, replace(done[-1][1], features=features, labels=batch.labels, targets=targets)
 
     def _validate(self, done: int) -> None:
         with self.average.applied():
@@ -143,14 +171,6 @@ class Loop:
         return state["done"]
 
 
-def make_optimizer(learner: Learner, train: Train) -> Optimizer:
-    """SGD or AdamW over the learner's groups; each group remembers the rate that the schedule scales."""
-    groups = [group | {"peak": group["lr"]} for group in learner.parameter_groups()]
-    if train.optimizer == "sgd":
-        return SGD(groups, lr=train.lr, momentum=train.momentum, nesterov=train.nesterov)
-    return AdamW(groups, lr=train.lr, betas=(train.momentum, 0.999))
-
-
 def rate_factor(step: int, steps: int, schedule: str) -> float:
     """The learning rate of step `step` as a share of its peak.
 
@@ -166,13 +186,13 @@ def rate_factor(step: int, steps: int, schedule: str) -> float:
 
 @torch.inference_mode()
 def predict(learner: Learner, views: Views, part: str, indices: np.ndarray, crops: int = 1) -> dict[str, np.ndarray]:
-    """(N, K) logits of each classifier on plain pictures: `indices` of part train or test; mean over crops if 5."""
+    """(..., N, K) logits of each classifier on plain pictures, `indices` of part train or test; mean over 5 crops."""
     learner.eval()
-    found: dict[str, list[np.ndarray]] = {}
+    found: dict[str, list[Tensor]] = {}
     for batch in plain_batches(views, part, indices):
         several = [batch] if crops == 1 else five_crops(batch)
         by_crop = [learner.logits(learner.encoder(crop)) for crop in several]
         for name in by_crop[0]:
             mean = torch.stack([logits[name] for logits in by_crop]).mean(0) if crops > 1 else by_crop[0][name]
-            found.setdefault(name, []).append(mean.cpu().numpy())
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+            found.setdefault(name, []).append(mean)
+    return {name: torch.cat(parts, -2).cpu().numpy() for name, parts in found.items()}

@@ -46,6 +46,7 @@ onstart:
 
 STUDY = PARAMETERS.study
 CELLS = {name: [cell[name] for cell in PARAMETERS.grid.cells()] for name in NAMES}  # columns, a row for each cell
+SWEEPS = {name: [cell[name] for cell in PARAMETERS.grid.sweeps()] for name in NAMES}
 THREADS = PARAMETERS.runtime.num_threads
 GPU = int(PARAMETERS.runtime.device.startswith("cuda"))
 

@@ -1,7 +1,7 @@
 """From runs to tables.
 
-needs   artifacts/runs/, artifacts/records/, artifacts/splits/
-makes   results/cells/…/metrics.json, results/{study}/
+needs   artifacts/runs/, artifacts/records/, artifacts/splits/; for sweeps artifacts/data/, artifacts/features/
+makes   results/cells/…/metrics.json and sweep.csv, results/{study}/
 """
 
 
@@ -19,11 +19,30 @@ rule evaluate:
         " --backbone {wildcards.backbone} --method {wildcards.method} --seed {wildcards.seed}"
 
 
+rule sweep:
+    """Train many settings of one method on frozen features, and score each on the validation pictures."""
+    input:
+        data="artifacts/data/{dataset}",
+        split="artifacts/splits/{dataset}/{setting}/seed{seed}.json",
+        features="artifacts/features/{dataset}/{backbone}",
+        code=code("sweep"),
+        params=parameters("sweep"),
+    output:
+        "results/cells/{dataset}/{setting}/{backbone}/{method}/seed{seed}/sweep.csv",
+    threads: THREADS
+    resources:
+        gpu=GPU,
+    shell:
+        "python stages/sweep.py --dataset {wildcards.dataset} --setting {wildcards.setting}"
+        " --backbone {wildcards.backbone} --method {wildcards.method} --seed {wildcards.seed}"
+
+
 rule aggregate:
     """Put the cells of the grid into tables."""
     input:
         cells=expand(rules.evaluate.output, zip, **CELLS),
         records=expand(rules.train.output.record, zip, **CELLS),
+        sweeps=expand(rules.sweep.output, zip, **SWEEPS),
         code=code("aggregate"),
         params=parameters("aggregate"),
     output:
@@ -31,5 +50,6 @@ rule aggregate:
         f"results/{STUDY}/summary.csv",
         f"results/{STUDY}/summary.md",
         f"results/{STUDY}/cost.csv",
+        f"results/{STUDY}/sweep.csv",
     shell:
         "python stages/aggregate.py"

@@ -1,0 +1,75 @@
+"""The first cell of the default grid, for benchmarks: what a training of it is made of. Needs the artifacts of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from ulfine.cell import Cell
+from ulfine.data.features import Features
+from ulfine.data.store import open_store
+from ulfine.files import read_json
+from ulfine.models.backbone import load_image_tower
+from ulfine.models.tower import ImageTower
+from ulfine.params.root import Params, load
+from ulfine.params.train import Train, merged
+from ulfine.pipeline import PARAMS
+from ulfine.training import run
+from ulfine.training.batches import Batches, Views
+from ulfine.training.checkpoint import Checkpoint
+from ulfine.training.device import prepare
+from ulfine.training.history import History
+from ulfine.training.inputs import Inputs
+from ulfine.training.learner import Learner
+from ulfine.training.loop import Loop
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that has not begun."""
+
+    learner: Learner
+    batches: Batches
+    options: Train
+    loop: Loop
+
+    def step(self, number: int) -> None:
+        """One step of the loop."""
+        self.loop._step(number)
+
+
+class FirstCell:
+    """Inputs and tower of the first data set, setting, backbone and seed of the grid, on the device of params.yaml."""
+
+    def __init__(self) -> None:
+        self.params: Params = load(PARAMS)
+        grid = self.params.grid
+        self.names = {key: getattr(grid, key)[0] for key in ("dataset", "setting", "backbone", "seed")}
+        self.at = Cell("train", self.names)
+        self.backbone = self.params.backbones[self.names["backbone"]]
+        self.device = prepare(self.params.runtime)
+        split = read_json(self.at.split)
+        self.inputs = Inputs(open_store(self.at.data), Features(self.at.features), self.backbone.feature_space, split)
+
+    def tower(self) -> ImageTower:
+        """The frozen image tower."""
+        return load_image_tower(self.at.backbone, self.backbone)
+
+    def training(
+        self, method: str, *, history: type[History] = History, views: Views | None = None, **options: object
+    ) -> Training:
+        """A training by `method`, with changes of `train`."""
+        chosen, dataset = self.params.methods[method], self.params.datasets[self.names["dataset"]]
+        values = merged(self.params.train.model_dump(), dataset.train, chosen.train) | options
+        train = Train(**values)
+        torch.manual_seed(0)
+        learner = Learner(run.starting_point(self.inputs, chosen, train, self.tower), chosen, train).to(self.device)
+        views = views or run.views_for(self.inputs, chosen, self.params.augmentation, self.device)
+        labels = self.inputs.store.labels["train"]
+        batches = Batches(views, labels, self.inputs.indices, train, self.names["seed"])
+        with TemporaryDirectory() as folder:  # no checkpoint is due within minutes
+            checkpoint = Checkpoint(Path(folder) / "none.pt", self.device)
+        loop = Loop(learner, batches, train, history(len(self.inputs.counts)), checkpoint, list)
+        learner.train()
+        return Training(learner, batches, train, loop)

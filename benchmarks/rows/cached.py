@@ -1,0 +1,88 @@
+"""1. A step of linear probing on cached views, against the same step with the frozen tower in the loop.
+
+Both see the same views, 32 labeled and 2 x 32 unlabeled, and end with the same logits. The tower gets views that are
+augmented already.
+"""
+
+from ulfine.stage import stage  # noqa: F401 (sets the number of threads)
+
+import numpy as np
+import torch
+
+from benchmarks.cell import FirstCell
+from benchmarks.measured import Found, quartiles, ratios, report
+from ulfine.data.augmentation import strong_views, weak_views
+from ulfine.data.resident import sent
+from ulfine.training.batches import CachedViews
+
+STEPS, TAIL = 12, 256
+
+
+class InMemory:
+    """What CachedViews asks for, from arrays."""
+
+    def __init__(self, views: dict[str, np.ndarray]) -> None:
+        self.views = views
+
+    def view(self, name: str, _: str) -> np.ndarray:
+        """One of them."""
+        return self.views[name]
+
+
+class TowerInTheLoop(CachedViews):
+    """The same draws of the same views, from pictures, each time through the tower."""
+
+    tower: torch.nn.Module
+
+    def _drawn(self, view: str, indices: np.ndarray, seed: int) -> torch.Tensor:
+        views = self.views[view]
+        number = np.random.default_rng(seed).integers(len(views), size=len(indices))
+        with torch.no_grad():
+            return self.tower(sent(views[number, indices], self.device))
+
+
+def main() -> None:
+    """Measure."""
+    first = FirstCell()
+    store, augmentation, tower = first.inputs.store, first.params.augmentation, first.tower().to(first.device)
+    used = np.concatenate([first.inputs.indices["labeled"], first.inputs.indices["unlabeled"]])
+    pictures = torch.from_numpy(store.images["train"][used])
+    views = {
+        "weak": [weak_views(pictures, augmentation.weak, seed) for seed in range(augmentation.views.weak)],
+        "strong": [strong_views(pictures, augmentation, seed) for seed in range(augmentation.views.strong)],
+    }
+    every = np.zeros(len(store.labels["train"]), np.int64)
+    every[used] = np.arange(len(used))
+    as_pictures = {name: np.stack([view.numpy() for view in found])[:, every] for name, found in views.items()}
+    with torch.inference_mode():
+        through = {
+            name: [torch.cat([tower(part.to(first.device)) for part in view.split(64)]).cpu() for view in found]
+            for name, found in views.items()
+        }
+    as_features = {name: np.stack([view.numpy() for view in found])[:, every] for name, found in through.items()}
+    rest = {"plain": every[:1], "test": every[:1]}
+    cached = CachedViews(InMemory(as_features | rest), "", first.device)
+    looped = TowerInTheLoop(InMemory(as_pictures | rest), "", first.device)
+    looped.tower = tower
+    trainings = [first.training("lp", views=found, batch_size=32, unlabeled_ratio=1) for found in (looped, cached)]
+    taken = [0, 0]
+
+    def step(which: int) -> None:
+        trainings[which].step(taken[which])
+        taken[which] += 1
+
+    found = ratios(lambda: step(0), lambda: step(1), STEPS, first.device)
+    features = first.inputs.features.view("test", first.inputs.space)[:TAIL]
+    with torch.no_grad():
+        logits = [each.learner.logits(each.learner.encoder(torch.from_numpy(features))) for each in trainings]
+    apart = (logits[0]["linear"] - logits[1]["linear"]).abs().max().item()
+    batch = "batch 32 + 2x32"
+    report(
+        Found(1, "times as fast", found[len(found) // 2], "x", 50, "higher", f"{quartiles(found)}; {batch}"),
+        Found(1, "largest difference of final logits", apart, "", 1e-4, "lower", f"after {STEPS + 1} steps; {batch}"),
+        device=first.device,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""2. The feature extraction of the `features` stage against the bare forward pass on tensors already in memory."""
+
+from ulfine.stage import stage  # noqa: F401 (sets the number of threads)
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from benchmarks.cell import FirstCell
+from benchmarks.measured import Found, quartiles, ratios, report
+from ulfine.models.extract import BATCH, extract_images
+
+PICTURES, ROUNDS = 6 * BATCH, 7
+
+
+def main() -> None:
+    """Measure."""
+    first = FirstCell()
+    tower = first.tower().to(first.device)
+    store = first.inputs.store
+    few = replace(store, images={part: images[:PICTURES] for part, images in store.images.items()})
+    views = first.params.augmentation.views
+    batch = torch.from_numpy(store.images["train"][:BATCH]).to(first.device)
+    batches = PICTURES // BATCH * (2 + views.weak + views.strong)
+
+    def bare() -> None:
+        with torch.inference_mode():
+            for _ in range(batches):
+                tower.joint(tower.pooled(batch))
+
+    def extract() -> None:
+        with TemporaryDirectory(dir="artifacts") as folder:
+            extract_images(Path(folder), few, tower, first.params.augmentation, first.device)
+
+    found = ratios(bare, extract, ROUNDS, first.device)
+    note = f"{quartiles(found)}; batch {BATCH}, {batches * BATCH} views a round"
+    report(Found(2, "share of its images/s", found[len(found) // 2], "", 0.9, "higher", note), device=first.device)
+
+
+if __name__ == "__main__":
+    main()

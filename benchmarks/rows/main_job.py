@@ -1,0 +1,37 @@
+"""9. The main job after set-up: `dvc repro` of the default grid in a copy without results."""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from benchmarks.measured import Found, report
+from tests.project import CODE, ROOT, environment
+
+INIT, REPRO = ("git", "init", "-q"), ("dvc", "repro")
+
+
+def main() -> None:
+    """Measure, once."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in (*CODE, "params.yaml", "assets", ".dvc/config", "pyproject.toml", "studies"):
+            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+            (folder / part).parent.mkdir(exist_ok=True)
+            copy(ROOT / part, folder / part)
+        subprocess.run(INIT, cwd=folder, check=True)  # noqa: S603
+        started = time.perf_counter()
+        done = subprocess.run(REPRO, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)  # noqa: S603
+        taken = time.perf_counter() - started
+        if done.returncode:
+            sys.exit(f"dvc repro: exit code {done.returncode}\n{done.stderr[-3000:]}")
+    jobs = done.stdout.count("Running stage")
+    report(Found(9, "dvc repro", taken, "s", 300, "lower", f"one run of {jobs} stages"), device=torch.device("cpu"))
+
+
+if __name__ == "__main__":
+    main()

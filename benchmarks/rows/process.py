@@ -1,0 +1,34 @@
+"""6. A linear probe of the default grid as a process, start to end."""
+
+import statistics
+import subprocess
+import sys
+import time
+
+import torch
+
+from benchmarks.measured import Found, quartiles, report
+from ulfine.params.base import read_yaml
+from ulfine.pipeline import PARAMS
+
+ROUNDS = 7
+
+
+def main() -> None:
+    """Measure; what it makes is what is there."""
+    grid = read_yaml(PARAMS)["grid"]
+    names = {key: str(grid[key][0]) for key in ("dataset", "setting", "backbone")} | {"method": "lp", "seed": "0"}
+    arguments = [argument for key, value in names.items() for argument in (f"--{key}", value)]
+    found = []
+    for _ in range(ROUNDS + 1):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "stages/train.py", *arguments], check=True, capture_output=True)  # noqa: S603
+        found.append(time.perf_counter() - started)
+    found = sorted(found[1:])
+    report(
+        Found(6, "wall time", statistics.median(found), "s", 4, "lower", quartiles(found)), device=torch.device("cpu")
+    )
+
+
+if __name__ == "__main__":
+    main()

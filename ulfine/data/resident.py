@@ -1,0 +1,47 @@
+"""Pictures on the device where they are used."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SHARE = 0.25  # of a GPU's free memory that pictures may take
+
+
+class Pictures:
+    """Pictures by index: all of them on the GPU where they fit (CIFAR takes 180 MB), else those that are asked for.
+
+    What is copied is pinned first and copied beside the work on the GPU, which waits only where it uses the pictures.
+
+    Args:
+        images: (N, side, side, 3) uint8, memory-mapped.
+        device: where they are wanted.
+    """
+
+    def __init__(self, images: np.ndarray, device: torch.device) -> None:
+        self.images, self.device = images.view(np.ndarray), device
+        self.resident: Tensor | None = None
+        if device.type == "cuda":
+            self.beside = torch.cuda.Stream(device)
+            free, _ = torch.cuda.mem_get_info(device)
+            if images.nbytes <= SHARE * free:
+                self.resident = torch.from_numpy(np.array(images)).to(device)
+
+    def take(self, indices: np.ndarray) -> Tensor:
+        """(B, side, side, 3) uint8 on the device, without waiting for it."""
+        if self.resident is not None:
+            return self.resident.index_select(0, sent(indices, self.device))
+        rows = torch.from_numpy(self.images[indices])
+        return rows if self.device.type == "cpu" else self._copied(rows)
+
+    def _copied(self, rows: Tensor) -> Tensor:
+        with torch.cuda.stream(self.beside):
+            here = rows.pin_memory().to(self.device, non_blocking=True)
+        work = torch.cuda.current_stream(self.device)
+        work.wait_stream(self.beside)
+        here.record_stream(work)  # or its memory could be given away before the work is done with it
+        return here
+
+
+def sent(values: np.ndarray, device: torch.device) -> Tensor:
+    """An array on a device, without waiting for it."""
+    return torch.from_numpy(values).to(device, non_blocking=True)

@@ -1,0 +1,85 @@
+"""Optimizers. Towers have torch's own; classifiers on frozen features one that knows a rate for each head.
+
+torch's take one rate for a whole tensor. And to import what they stand on takes two seconds, half of a linear probe.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, AdamW, Optimizer
+
+from ulfine.methods.heads import over
+from ulfine.params.train import Train
+from ulfine.training.learner import Learner
+
+BETA, EPSILON = 0.999, 1e-8  # of AdamW, as torch has them
+
+
+class HeadOptimizer:
+    """SGD or AdamW, step for step as in torch, with constants that may be tensors of (H,), one for each head.
+
+    Args:
+        groups: of parameters, each with `params`, `lr` and `weight_decay`.
+        train: which of the two, momentum or beta_1, nesterov.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], train: Train) -> None:
+        self.param_groups, self.train = groups, train
+        self.state: list[list[Tensor]] = []
+        self.steps = 0
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Change every parameter by its gradient."""
+        update = self._sgd if self.train.optimizer == "sgd" else self._adamw
+        pairs = [(group, parameter) for group in self.param_groups for parameter in group["params"]]
+        self.state = self.state or [[] for _ in pairs]
+        self.steps += 1
+        for (group, parameter), state in zip(pairs, self.state, strict=True):
+            update(parameter, parameter.grad, state, over(group["lr"], 2), over(group["weight_decay"], 2))
+
+    def _sgd(self, x: Tensor, gradient: Tensor, state: list[Tensor], lr: float, decay: float) -> None:
+        momentum = over(self.train.momentum, 2)
+        gradient = gradient + decay * x
+        if not state:
+            state.append(gradient.clone())
+        else:
+            state[0].mul_(momentum).add_(gradient)
+        x -= lr * (gradient + momentum * state[0] if self.train.nesterov else state[0])
+
+    def _adamw(self, x: Tensor, gradient: Tensor, state: list[Tensor], lr: float, decay: float) -> None:
+        beta = over(self.train.momentum, 2)
+        if not state:
+            state += [torch.zeros_like(x), torch.zeros_like(x)]
+        mean, square = state
+        x *= 1 - lr * decay
+        mean.mul_(beta).add_((1 - beta) * gradient)
+        square.mul_(BETA).add_((1 - BETA) * gradient.square())
+        deviation = square.sqrt() / math.sqrt(1 - BETA**self.steps) + EPSILON
+        x -= lr / (1 - beta**self.steps) * mean / deviation
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next step needs beside the parameters."""
+        return {"steps": self.steps, "state": self.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self.steps, self.state = state["steps"], state["state"]
+
+
+def make_optimizer(learner: Learner, train: Train) -> Optimizer | HeadOptimizer:
+    """SGD or AdamW over the learner's groups; each group remembers the rate that the schedule scales."""
+    groups = [group | {"peak": group["lr"]} for group in learner.parameter_groups()]
+    if learner.method.tune == "head":
+        return HeadOptimizer(groups, train)
+    if train.optimizer == "sgd":
+        return SGD(groups, lr=train.lr, momentum=train.momentum, nesterov=train.nesterov)
+    return AdamW(groups, lr=train.lr, betas=(train.momentum, BETA))

@@ -1,0 +1,132 @@
+"""Many settings of one method on the same frozen features: the heads of those that differ in numbers train as one."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ulfine.data.augmentation import key
+from ulfine.params.base import Section
+from ulfine.params.method import Method
+from ulfine.params.train import Train
+from ulfine.training.assemble import starting_point
+from ulfine.training.batches import Batches, CachedViews
+from ulfine.training.checkpoint import Checkpoint
+from ulfine.training.history import Rows
+from ulfine.training.inputs import Inputs
+from ulfine.training.learner import Learner
+from ulfine.training.loop import Loop, predict
+from ulfine.training.run import WEIGHTS_STREAM
+
+TOGETHER = 128  # heads; more would only take more memory
+CONSTANTS = {  # what may differ between heads that train as one
+    "train": (
+        "lr", "momentum", "weight_decay", "scale", "logit_adjustment", "threshold", "pseudo_label_adjustment",
+        "unlabeled_adjustment", "prior_decay",
+    ),
+    "paf": ("mu", "visual_decay", "orthogonality"),
+    "dlf": ("eta",),
+}  # fmt: skip
+Setting = tuple[Method, Train]
+Score = Callable[[dict[str, np.ndarray]], dict[str, Any]]  # (N, K) logits of each classifier to a row
+
+
+class MeanLoss:
+    """The log of a sweep: the loss, averaged over the heads that have not diverged."""
+
+    def __init__(self) -> None:
+        self.rows = Rows()
+        self._total: Tensor | float = 0.0
+        self._steps = 0
+
+    def add(self, losses: dict[str, Tensor], *_: object) -> None:
+        """Take in one step."""
+        self._total = self._total + sum(losses.values()).detach()
+        self._steps += 1
+
+    def close_row(self, *_: object) -> dict[str, float]:
+        """The mean since the last row."""
+        loss = float(self._total[self._total.isfinite()].mean()) / self._steps
+        self._total, self._steps = 0.0, 0
+        return {"loss": loss}
+
+    def state(self) -> dict:
+        """Everything, for a checkpoint."""
+        return {"total": self._total, "steps": self._steps}
+
+    def restore(self, state: dict) -> None:
+        """Go on from `state`."""
+        self._total, self._steps = state["total"], state["steps"]
+
+
+def groups(settings: list[Setting]) -> Iterator[list[int]]:
+    """Positions of settings that differ in constants alone, so many at a time."""
+    alike: dict[str, list[int]] = {}
+    for position, (method, train) in enumerate(settings):
+        rest = method.model_dump(exclude={"train": True} | {name: set(CONSTANTS[name]) for name in ("paf", "dlf")})
+        found = json.dumps([rest, train.model_dump(exclude=set(CONSTANTS["train"]))])
+        alike.setdefault(found, []).append(position)
+    for positions in alike.values():
+        for start in range(0, len(positions), TOGETHER):
+            yield positions[start : start + TOGETHER]
+
+
+def stacked(settings: list[Setting], device: torch.device) -> Setting:
+    """One of them, with tensors of (H,) for the constants that differ: the number of each."""
+    method = settings[0][0]
+    parts = {
+        name: _with_tensors([getattr(each, name) for each, _ in settings], CONSTANTS[name], device)
+        for name in ("paf", "dlf")
+        if getattr(method, name) is not None
+    }
+    return method.model_copy(update=parts), _with_tensors([each for _, each in settings], CONSTANTS["train"], device)
+
+
+def _with_tensors(sections: list[Section], names: tuple[str, ...], device: torch.device) -> Section:
+    values = {name: [float(getattr(section, name)) for section in sections] for name in names}
+    differing = {name: torch.tensor(x, device=device) for name, x in values.items() if len(set(x)) > 1}
+    return sections[0].model_copy(update=differing)
+
+
+def heads(inputs: Inputs, settings: list[Setting], seed: int) -> Learner:
+    """A learner of as many heads as there are settings, which `groups` has put together."""
+    method, train = stacked(settings, torch.device("cpu"))
+    torch.manual_seed(key(seed, WEIGHTS_STREAM))
+    start = starting_point(inputs, method, train, load_tower=_no_tower)
+    return Learner(start.by_head(len(settings), train.scale), method, train)
+
+
+def sweep(
+    inputs: Inputs, settings: list[Setting], score: Score, *, seed: int, device: torch.device, checkpoint: Checkpoint
+) -> list[dict[str, Any]]:
+    """Train every setting, and score each on the validation pictures: a row a setting.
+
+    The checkpoint holds the rows of what is done; a second one beside it, the training at work.
+    """
+    rows: dict[int, dict[str, Any]] = {int(n): row for n, row in ((checkpoint.load() or {}).items())}
+    for positions in groups(settings):
+        if positions[0] not in rows:
+            learner = heads(inputs, [settings[n] for n in positions], seed).to(device)
+            logits = trained(learner, inputs, seed, Checkpoint(checkpoint.path.with_suffix(".part"), device))
+            for head, position in enumerate(positions):
+                rows[position] = score({name: values[head] for name, values in logits.items()})
+            checkpoint.save({str(n): row for n, row in rows.items()})
+    return [rows[n] for n in range(len(settings))]
+
+
+def trained(learner: Learner, inputs: Inputs, seed: int, checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """(H, N, K) validation logits of each classifier."""
+    views = CachedViews(inputs.features, inputs.space, checkpoint.device)
+    batches = Batches(views, inputs.store.labels["train"], inputs.indices, learner.options, seed)
+    loop = Loop(learner, batches, learner.options, MeanLoss(), checkpoint, list)
+    loop.run()
+    checkpoint.remove()
+    with loop.average.applied():
+        return predict(learner, views, *inputs.evaluated()["validation"])
+
+
+def _no_tower() -> None:
+    raise TypeError("a sweep is of heads on frozen features")
