@@ -5,7 +5,7 @@ VENV := .venv
 # The stages' commands say `python`, and both engines run them as they are: let it be the one of .venv.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test test-slow lint clean
+.PHONY: repro test test-slow bench lint clean
 
 repro: $(VENV)/ready
 	@python -m ulfine ready
@@ -17,6 +17,10 @@ test: $(VENV)/ready
 
 test-slow: $(VENV)/ready
 	python -m pytest -m slow
+
+# Ratios and seconds of this machine into benchmarks/results.md; 15 minutes on 2 cores, after the artifacts are there.
+bench: repro
+	python -m benchmarks
 
 lint: $(VENV)/ready
 	ruff check .

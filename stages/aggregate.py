@@ -20,8 +20,9 @@ from ulfine.files import new_file, read_csv, read_json
 def main() -> None:
     at = cell("aggregate")
     cells = [Cell("aggregate", names) for names in at.params.grid.cells()]
-    runs = runs_table([each.names | read_json(each.metrics) for each in cells])
-    costs = cost_table([each.names | read_json(each.record) for each in cells])
+    found = [each.names | read_json(each.metrics) for each in cells]
+    runs = runs_table(found)
+    costs = cost_table([metrics | read_json(each.record) for metrics, each in zip(found, cells, strict=True)])
     summary = summary_table(runs)
     sweeps = sweep_table([(names, read_csv(Cell("aggregate", names).sweep)) for names in at.params.grid.sweeps()])
     named = {"runs": runs, "summary": summary, "cost": costs, "sweep": sweeps}

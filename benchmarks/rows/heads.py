@@ -38,7 +38,7 @@ def main() -> None:
 
         def logits(of: list[Setting]) -> dict[str, np.ndarray]:
             checkpoint = Checkpoint(Path(folder) / "x.pt", first.device)
-            return trained(heads(first.inputs, of, 0).to(first.device), first.inputs, 0, checkpoint)
+            return trained(heads(first.inputs, of, 0, first.device), first.inputs, 0, checkpoint)
 
         for method in VALUES:
             many = settings(first, method)

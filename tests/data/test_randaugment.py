@@ -8,7 +8,10 @@ import torch
 from PIL import Image
 from torchvision.transforms import InterpolationMode, v2
 
+from tests.unhurried import Unhurried
+from ulfine.data.augmentation import minimalist_views, strong_views
 from ulfine.data.randaugment import OPERATIONS, SIGNED, Draws, apply, drawn, magnitudes, rand_augment
+from ulfine.params.augmentation import Augmentation
 
 
 def noise(side: int, count: int = 6) -> np.ndarray:
@@ -94,6 +97,23 @@ def test_layers_follow_each_other_and_a_seed_repeats_them():
     assert torch.equal(rand_augment(pictures, 2, 10, seed=9), expected)
     assert not torch.equal(rand_augment(pictures, 2, 10, seed=10), expected)
     assert torch.equal(rand_augment(pictures, 0, 10, seed=9), pictures)
+
+
+def test_nothing_waits_for_a_device():
+    """No value is read, and no shape goes by values; deterministic algorithms are enough."""
+    options = Augmentation(
+        weak={"pad": 0.125, "flip": True},
+        strong={"operations": 2, "magnitude": 10, "cutout": 0.5},
+        views={"weak": 1, "strong": 1},
+    )
+    pictures = torch.from_numpy(noise(16, 80))
+    torch.use_deterministic_algorithms(True)
+    try:
+        with Unhurried():
+            strong_views(pictures, options, seed=0)
+            minimalist_views(pictures, seed=0, done=0.3)
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_a_magnitude_outside_the_bins_is_refused():

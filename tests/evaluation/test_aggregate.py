@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from ulfine.evaluation.aggregate import MORE, SCORES, markdown, runs_table, summary_table
+from ulfine.evaluation.aggregate import COST, EQUAL, MORE, SCORES, cost_table, markdown, runs_table, summary_table
 
 
 def cell(method: str, seed: int, accuracy: float, params: int = 10, **changes) -> dict:
@@ -18,6 +18,34 @@ def test_a_row_for_each_cell_in_the_columns_of_the_design():
         pl_right_confidence pl_ece prior_error"""
     assert list(runs.columns) == expected.split()
     assert runs["accuracy"].tolist() == [0.6, 0.8]
+
+
+def cost(method: str, seed: int, *curve: float, steps: int = 100, **changes) -> dict:
+    record = {
+        "seconds": 10.0,
+        "images_seen": 400,
+        "flops": 1000,
+        "energy_joules": None,
+        "peak_memory_mb": 1,
+        "device": "x",
+    }
+    points = [{"step": steps * (n + 1) // len(curve), "accuracy": value} for n, value in enumerate(curve)]
+    return cell(method, seed, 0.5) | record | ({"validation_curve": points} if curve else {}) | changes
+
+
+def test_costs_at_equal_accuracy_by_hand():
+    cells = [
+        cost("scratch", 0, 0.2, 0.5, 0.6, 0.55, seconds=80.0),  # the weakest at its best: 0.6, at step 75
+        cost("lft", 0, 0.3, 0.61, 0.7, 0.8),  # first at step 50
+        cost("lp", 0),  # no curve
+        cost("lft", 1, 0.9, 0.9),  # alone with this seed
+    ]
+    table = cost_table(cells)
+    assert list(table.columns[5:]) == ["train_seconds", *COST[1:], *EQUAL]
+    assert table[EQUAL].iloc[0].tolist() == pytest.approx([0.6, 75, 60, 300, 750])
+    assert table[EQUAL].iloc[1].tolist() == pytest.approx([0.6, 50, 5, 200, 500])
+    assert table[EQUAL].iloc[2:].isna().all(axis=None)
+    assert table["train_seconds"].tolist() == [80, 10, 10, 10]
 
 
 def test_mean_deviation_and_number_of_seeds():

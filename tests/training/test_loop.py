@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from tests.unhurried import Unhurried
 from ulfine.data.augmentation import five_crops
 from ulfine.models.classifiers import CosineClassifier, UnitFeatures
 from ulfine.params.method import Method
@@ -173,6 +175,21 @@ def test_a_batch_in_parts_trains_as_a_whole_one(params, tmp_path, method, labele
         for row, whole in zip(part.history.rows.steps, runs[0].history.rows.steps, strict=True):
             known = {name: value for name, value in whole.items() if value is not None}
             assert {name: row[name] for name in known} == pytest.approx(known, rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("method", ["lp", "ulfine", "scratch"])
+def test_a_step_waits_for_nothing(params, tmp_path, method, monkeypatch):
+    # torch looks at the labels on the CPU alone
+    monkeypatch.setattr(F, "one_hot", lambda labels, classes: (labels[..., None] == torch.arange(classes)).long())
+    params["methods"]["ulfine"]["paf"]["update_every"] = 1
+    params["train"] |= {"distribution_alignment": 0.5, "ema_decay": 0.9}
+    run = Run(params, tmp_path, method, log_every=12)
+    run.loop = loop.Loop(run.learner, run.batches, run.train, run.history, run.checkpoint, list)
+    with Unhurried():
+        for step in range(3):
+            run.loop._step(step)
+    with pytest.raises(AssertionError), Unhurried():
+        run.loop._log(3)
 
 
 def test_five_crops_are_averaged(params, tmp_path):

@@ -86,7 +86,7 @@ def minimalist_views(images: Tensor, seed: int, done: float) -> Tensor:
 
 
 def resized(images: Tensor, top: np.ndarray, left: np.ndarray, sizes: np.ndarray) -> Tensor:
-    """Square crops, bicubically enlarged to the whole side: rows first, to bytes, then columns, as Pillow does.
+    """Square crops, bicubically enlarged to the whole side: its width first, to bytes, then its height, as Pillow does.
 
     images: (B, side, side, 3) uint8. top, left, sizes: (B,) pixels, all inside. Returns the same
     shape, type and device.

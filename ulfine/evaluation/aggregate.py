@@ -14,7 +14,8 @@ SCORES = [
 ]  # fmt: skip
 RUN = ["trainable_params", "params_digest", "stand_in"]
 MORE = ["pl_right_confidence", "pl_ece", "prior_error"]  # scores beyond those that identify a run
-COST = ["train_seconds", "images_seen", "flops", "peak_memory_mb", "device"]
+COST = ["train_seconds", "images_seen", "flops", "trainable_params", "energy_joules", "peak_memory_mb", "device"]
+EQUAL = ["equal_accuracy", "steps_to_equal", "seconds_to_equal", "images_to_equal", "flops_to_equal"]
 SETTING = ["accuracy", "acc_head", "acc_medium", "acc_tail", "ece", "acc_linear", "acc_text", "acc_fused"]  # of a sweep
 SHOWN = [
     "accuracy", "acc_head", "acc_medium", "acc_tail", "ece",
@@ -30,8 +31,32 @@ def runs_table(cells: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def cost_table(cells: list[dict[str, Any]]) -> pd.DataFrame:
-    """cost.csv: a row per cell, from its names and its record."""
-    return pd.DataFrame(cells).rename(columns={"seconds": "train_seconds"})[[*CELL, *COST]]
+    """cost.csv: a row per cell, from its names, its record and its metrics.
+
+    Cells with a validation curve are compared at equal accuracy as well: the highest mean class recall on validation
+    pictures that all of them reach, of those with the same data set, setting and seed. What it took to get there is the
+    share of the steps until the curve first does, at the mean cost of a step.
+    """
+    rows = [dict.fromkeys(EQUAL) | cell for cell in cells]
+    tasks: dict[tuple, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row.get("validation_curve"):
+            tasks.setdefault((row["dataset"], row["setting"], row["seed"]), []).append(row)
+    for together in tasks.values():
+        if len(together) > 1:
+            target = min(max(point["accuracy"] for point in row["validation_curve"]) for row in together)
+            for row in together:
+                row.update(_to_equal(row, target))
+    return pd.DataFrame(rows).rename(columns={"seconds": "train_seconds"})[[*CELL, *COST, *EQUAL]]
+
+
+def _to_equal(row: dict[str, Any], target: float) -> dict[str, float]:
+    """EQUAL of one cell: as a dict from its record and its validation curve, which reaches `target`."""
+    curve = row["validation_curve"]
+    steps = next(point["step"] for point in curve if point["accuracy"] >= target)
+    share = steps / curve[-1]["step"]
+    costs = [share * row[key] for key in ("seconds", "images_seen", "flops")]
+    return dict(zip(EQUAL, [target, steps, *costs], strict=True))
 
 
 def sweep_table(sweeps: list[tuple[dict[str, Any], list[dict[str, str]]]]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from ulfine.progress import progress
 from ulfine.training.average import WeightAverage
 from ulfine.training.batches import Batch, Batches, Views, plain_batches
 from ulfine.training.checkpoint import Checkpoint
+from ulfine.training.energy import Energy
 from ulfine.training.flops import counted, head_flops
 from ulfine.training.history import History
 from ulfine.training.learner import Learner
@@ -32,6 +33,7 @@ class Cost:
     seconds: float
     images_seen: int  # views, as pictures or as cached features
     flops: int  # forward and backward
+    energy_joules: float | None  # of the GPU; None where nobody tells
 
 
 class Loop:
@@ -63,6 +65,7 @@ class Loop:
         self._compiled = False
         self.before = 0.0  # seconds spent by processes before this one
         self.started = time.perf_counter()
+        self.energy, self.energy_before = Energy(batches.views.device), 0.0
 
     def run(self) -> Cost:
         """Train to the last step.
@@ -85,7 +88,7 @@ class Loop:
                     self._validate(done)
                 if self.checkpoint.due():
                     self.checkpoint.save(self._state(done))
-        return Cost(self._seconds(), self.train.steps * images, self.flops * self.train.steps)
+        return Cost(self._seconds(), self.train.steps * images, self.flops * self.train.steps, self._joules())
 
     def _counted_step(self, step: int) -> None:
         """One step stands for all in the count of operations: they have the same shapes."""
@@ -147,6 +150,10 @@ class Loop:
     def _seconds(self) -> float:
         return self.before + time.perf_counter() - self.started
 
+    def _joules(self) -> float | None:
+        now = self.energy.joules()
+        return None if now is None or self.energy_before is None else self.energy_before + now
+
     def _state(self, done: int) -> dict[str, Any]:
         return {
             "learner": self.learner.trained(),
@@ -156,6 +163,7 @@ class Loop:
             "done": done,
             "seconds": self._seconds(),
             "flops": self.flops,
+            "joules": self._joules(),
         }
 
     def _resume(self) -> int:
@@ -166,7 +174,7 @@ class Loop:
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load(state["average"])
         self.history.restore(state["history"])
-        self.before, self.flops = state["seconds"], state["flops"]
+        self.before, self.energy_before, self.flops = state["seconds"], state["joules"], state["flops"]
         print(f"resuming at step {state['done']}")
         return state["done"]
 

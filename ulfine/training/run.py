@@ -48,7 +48,7 @@ def zero_shot(inputs: Inputs) -> Result:
         logits[f"{name}.text"] = zero_shot_logits(images, text)
         logits[f"{name}.labels"] = inputs.store.labels[part][indices]
     summary = {"decides": {"test": "text"}, "scale": text.logit_scale, "threshold": None, "trainable_params": 0}
-    cost = {"seconds": 0.0, "images_seen": 0, "flops": 0}
+    cost = {"seconds": 0.0, "images_seen": 0, "flops": 0, "energy_joules": None}
     return Result(logits, {"text.weight": text.prototypes}, summary, cost)
 
 

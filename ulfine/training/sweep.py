@@ -91,12 +91,12 @@ def _with_tensors(sections: list[Section], names: tuple[str, ...], device: torch
     return sections[0].model_copy(update=differing)
 
 
-def heads(inputs: Inputs, settings: list[Setting], seed: int) -> Learner:
+def heads(inputs: Inputs, settings: list[Setting], seed: int, device: torch.device) -> Learner:
     """A learner of as many heads as there are settings, which `groups` has put together."""
-    method, train = stacked(settings, torch.device("cpu"))
+    method, train = stacked(settings, device)
     torch.manual_seed(key(seed, WEIGHTS_STREAM))
     start = starting_point(inputs, method, train, load_tower=_no_tower)
-    return Learner(start.by_head(len(settings), train.scale), method, train)
+    return Learner(start.by_head(len(settings), train.scale), method, train).to(device)
 
 
 def sweep(
@@ -109,7 +109,7 @@ def sweep(
     rows: dict[int, dict[str, Any]] = {int(n): row for n, row in ((checkpoint.load() or {}).items())}
     for positions in groups(settings):
         if positions[0] not in rows:
-            learner = heads(inputs, [settings[n] for n in positions], seed).to(device)
+            learner = heads(inputs, [settings[n] for n in positions], seed, device)
             logits = trained(learner, inputs, seed, Checkpoint(checkpoint.path.with_suffix(".part"), device))
             for head, position in enumerate(positions):
                 rows[position] = score({name: values[head] for name, values in logits.items()})

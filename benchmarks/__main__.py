@@ -1,0 +1,19 @@
+"""Every row of the table, one script after the other; one that fails ends it all."""
+
+import subprocess
+import sys
+import time
+
+ROWS = ("cached", "extraction", "pipeline", "vit", "augmentation", "heads", "process", "scaling", "main_job")
+
+
+def main() -> None:
+    """Run them, or those named on the command line."""
+    for row in sys.argv[1:] or ROWS:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", f"benchmarks.rows.{row}"], check=True)  # noqa: S603
+        print(f"benchmarks.rows.{row}: {time.perf_counter() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
