@@ -72,7 +72,7 @@ def main() -> None:
         taken[which] += 1
 
     found = ratios(lambda: step(0), lambda: step(1), STEPS, first.device)
-    features = first.inputs.features.view("test", first.inputs.space)[:TAIL]
+    features = np.array(first.inputs.features.view("test", first.inputs.space)[:TAIL])
     with torch.no_grad():
         logits = [each.learner.logits(each.learner.encoder(torch.from_numpy(features))) for each in trainings]
     apart = (logits[0]["linear"] - logits[1]["linear"]).abs().max().item()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
 
 from benchmarks.cell import FirstCell
@@ -22,7 +23,7 @@ def main() -> None:
     store = first.inputs.store
     few = replace(store, images={part: images[:PICTURES] for part, images in store.images.items()})
     views = first.params.augmentation.views
-    batch = torch.from_numpy(store.images["train"][:BATCH]).to(first.device)
+    batch = torch.from_numpy(np.array(store.images["train"][:BATCH])).to(first.device)
     batches = PICTURES // BATCH * (2 + views.weak + views.strong)
 
     def bare() -> None:

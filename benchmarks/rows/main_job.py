@@ -1,6 +1,5 @@
 """9. The main job after set-up: `dvc repro` of the default grid in a copy without results."""
 
-import shutil
 import subprocess
 import sys
 import time
@@ -9,21 +8,18 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from benchmarks.copies import copied
 from benchmarks.measured import Found, report
-from tests.project import CODE, ROOT, environment
+from tests.project import environment
 
-INIT, REPRO = ("git", "init", "-q"), ("dvc", "repro")
+REPRO = ("dvc", "repro")
 
 
 def main() -> None:
     """Measure, once."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        for part in (*CODE, "params.yaml", "assets", ".dvc/config", "pyproject.toml", "studies"):
-            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-            (folder / part).parent.mkdir(exist_ok=True)
-            copy(ROOT / part, folder / part)
-        subprocess.run(INIT, cwd=folder, check=True)  # noqa: S603
+        copied(folder, inputs=False)
         started = time.perf_counter()
         done = subprocess.run(REPRO, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)  # noqa: S603
         taken = time.perf_counter() - started

@@ -1,0 +1,30 @@
+"""Copies of the project for benchmarks that run its commands, so that what is here stays as it is."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.project import CODE, ROOT
+
+INPUTS = ("code", "data", "backbones", "splits", "features", "recipes")  # what trainings read, under artifacts/
+INIT = ("git", "init", "-q")
+
+
+def copied(folder: Path, *, inputs: bool) -> None:
+    """Fill `folder` with code and parameters, and with `inputs` what the stages before a training have made."""
+    for part in (*CODE, "params.yaml", "assets", ".dvc/config", "pyproject.toml", "studies"):
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        (folder / part).parent.mkdir(exist_ok=True)
+        copy(ROOT / part, folder / part)
+    subprocess.run(INIT, cwd=folder, check=True)  # noqa: S603
+    for name in INPUTS if inputs else ():  # links will do: stages replace files, and change none
+        shutil.copytree(ROOT / "artifacts" / name, folder / "artifacts" / name, copy_function=link_or_copy)
+
+
+def link_or_copy(source: str, target: str) -> None:
+    """A hard link where both are on one disk."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy(source, target)
