@@ -8,7 +8,8 @@ include: "workflow/rules/results.smk"
 
 
 rule all:
-    """The tables of the study that params.yaml names."""
+    """The tables and the page of the study that params.yaml names."""
     default_target: True
     input:
         rules.aggregate.output,
+        rules.report.output,

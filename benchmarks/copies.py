@@ -14,9 +14,11 @@ INIT = ("git", "init", "-q")
 def copied(folder: Path, *, inputs: bool) -> None:
     """Fill `folder` with code and parameters, and with `inputs` what the stages before a training have made."""
     for part in (*CODE, "params.yaml", "assets", ".dvc/config", "pyproject.toml", "studies"):
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         (folder / part).parent.mkdir(exist_ok=True)
-        copy(ROOT / part, folder / part)
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, folder / part, dirs_exist_ok=True)
+        else:
+            shutil.copy(ROOT / part, folder / part)
     subprocess.run(INIT, cwd=folder, check=True)  # noqa: S603
     for name in INPUTS if inputs else ():  # links will do: stages replace files, and change none
         shutil.copytree(ROOT / "artifacts" / name, folder / "artifacts" / name, copy_function=link_or_copy)

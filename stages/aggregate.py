@@ -1,7 +1,7 @@
 """Put the cells of the grid into tables; a file left over from a dropped cell is ignored, a missing one is an error.
 
 reads   results/cells/…/metrics.json and artifacts/records/…json of every cell of the grid, sweep.csv of its sweeps
-writes  results/{study}/runs.csv, summary.csv, summary.md, cost.csv, sweep.csv
+writes  results/{study}/runs.csv, summary.csv, summary.md, summary.tex, cost.csv, sweep.csv
 """
 
 from ulfine.stage import stage
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ulfine.cell import Cell, cell
-from ulfine.evaluation.aggregate import cost_table, markdown, runs_table, summary_table, sweep_table
+from ulfine.cell import Cell, CellParams, cell
+from ulfine.evaluation.aggregate import cost_table, latex, markdown, runs_table, summary_table, sweep_table
 from ulfine.files import new_file, read_csv, read_json
 
 
@@ -22,16 +22,23 @@ def main() -> None:
     cells = [Cell("aggregate", names) for names in at.params.grid.cells()]
     found = [each.names | read_json(each.metrics) for each in cells]
     runs = runs_table(found)
-    costs = cost_table([metrics | read_json(each.record) for metrics, each in zip(found, cells, strict=True)])
+    records = [metrics | read_json(each.record) for metrics, each in zip(found, cells, strict=True)]
+    costs = cost_table(records, published(at.params))
     summary = summary_table(runs)
     sweeps = sweep_table([(names, read_csv(Cell("aggregate", names).sweep)) for names in at.params.grid.sweeps()])
     named = {"runs": runs, "summary": summary, "cost": costs, "sweep": sweeps}
     tables = {f"{name}.csv": csv(table) for name, table in named.items()}
-    tables["summary.md"] = markdown(summary, at.params.study)
+    tables |= {"summary.md": markdown(summary, at.params.study), "summary.tex": latex(summary, at.params.study)}
     with ExitStack() as whole:  # tables of one run, or none
         for name, content in tables.items():
             part = whole.enter_context(new_file(Path("results", at.params.study, name)))
             part.write_text(content, encoding="utf-8", newline="\n")
+
+
+def published(params: CellParams) -> dict[str, int]:
+    """Views by the published schedule of each method that trains something."""
+    trained = {name: method.tune for name, method in params.methods.items() if method.tune in params.published}
+    return {name: params.published[tune].views() for name, tune in trained.items()}
 
 
 def csv(table: pd.DataFrame) -> str:

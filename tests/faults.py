@@ -40,8 +40,12 @@ STAGES = {  # in the order of the pipeline: arguments, outputs
     "sweep": (tuple(LP), ["results/cells/shapes/tail/tiny/frozen/seed0/sweep.csv"]),
     "aggregate": (
         (),
-        [f"results/tiny/{name}" for name in ("runs.csv", "summary.csv", "cost.csv", "sweep.csv", "summary.md")],
+        [
+            f"results/tiny/{name}"
+            for name in ("runs.csv", "summary.csv", "cost.csv", "sweep.csv", "summary.md", "summary.tex")
+        ],
     ),
+    "report": ((), [f"results/tiny/{name}" for name in ("claims.json", "figures", "report.html")]),
 }
 ENDS = {  # what asks for more memory than there can be; under a real limit CPython hangs where a thread cannot start
     "data": "ulfine.data.pictures.square",
@@ -54,6 +58,7 @@ ENDS = {  # what asks for more memory than there can be; under a real limit CPyt
     "evaluate": "ulfine.evaluation.cell.metrics",
     "sweep": "ulfine.training.learner.Learner.losses",
     "aggregate": "ulfine.evaluation.aggregate.markdown",
+    "report": "ulfine.evaluation.page.inlined",
 }
 ROOM = 256 << 20  # bytes; enough for all
 PAGE = 4096
@@ -73,7 +78,7 @@ def main() -> None:
 
 
 def make_base(folder: Path) -> None:
-    for name in ("dvc.yaml", "stages", "ulfine"):
+    for name in ("dvc.yaml", "stages", "ulfine", "assets", "CITATION.cff"):
         (folder / name).symlink_to(ROOT / name)
     project.write_pictures(folder / "pictures")
     project.write_backbone(folder)
@@ -139,13 +144,14 @@ def files(path: Path) -> list[Path]:
 
 
 def content(folder: Path) -> dict[str, str]:
-    """Files by hash; not what a stage says about itself, nor the times in a record and the tables of them."""
+    """Files by hash; not what a stage says about itself, nor the times in a record and what shows them."""
     paths = [path.relative_to(folder) for path in files(folder) if not {".snakemake", *ABOUT} & {*path.parts}]
     return {str(path): sha256(folder / path) if not timed(folder / path) else "" for path in paths}
 
 
 def timed(path: Path) -> bool:
-    return ("records" in path.parts or path.name == "cost.csv") and path.read_text() != "old"
+    of_times = path.stem == "cost" or path.name == "report.html"
+    return ("records" in path.parts or of_times) and path.read_bytes() != b"old"
 
 
 def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:

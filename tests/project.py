@@ -13,7 +13,10 @@ import yaml
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-CODE = ("stages", "ulfine", "workflow", "Snakefile", "dvc.yaml", ".dvcignore", ".gitignore")
+CODE = (
+    *("stages", "ulfine", "workflow", "Snakefile", "dvc.yaml", ".dvcignore", ".gitignore"),
+    *("CITATION.cff", "assets/published.csv"),
+)
 ABOUT = ("fingerprints", "logs", "receipts")  # folders of artifacts/ about the others, which differ from run to run
 CLASSES = ("red_circle", "green_bar", "blue_dot", "grey_cross")
 CELL = {"dataset": "shapes", "setting": "tail", "backbone": "tiny", "seed": 0}
@@ -138,6 +141,18 @@ PARAMS = {
         },
     },
     "sweeps": {"frozen": {"dlf.eta": [0, 0.5], "train.lr": [0.01, 0.1]}},
+    "claims": {
+        "lp": "lp",
+        "lft": "lft",
+        "fft": "fft",
+        "ulfine": "ulfine",
+        "scratch": "scratch",
+        "level": 0.95,
+        "margin": 0.01,
+        "rising": 0.005,
+        "draws": 1000,
+    },
+    "published": {"scratch": {"steps": 10, "batch_size": 2, "unlabeled_ratio": 1}},
     "runtime": {"device": "cpu", "num_threads": 1},
 }
 
@@ -148,6 +163,7 @@ def make_project(folder: Path) -> Path:
     for name in CODE:
         source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
+        (folder / name).parent.mkdir(exist_ok=True)
         copy(source, folder / name)
     shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=lambda _, names: set(names) - {"config", ".gitignore"})
     write_pictures(folder / "pictures")

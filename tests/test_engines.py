@@ -46,7 +46,13 @@ def test_only_what_a_change_touches_gets_other_bytes(by_dvc, by_snakemake, param
     params["methods"]["lp"]["train"] = {"lr": 0.02}
     params["grid"]["method"] = ["lp"]
     project.write_params(folder, params)
-    ran = {"recipe@shapes-tiny-lp", "train@shapes-tail-tiny-lp-0", "evaluate@shapes-tail-tiny-lp-0", "aggregate"}
+    ran = {
+        "recipe@shapes-tiny-lp",
+        "train@shapes-tail-tiny-lp-0",
+        "evaluate@shapes-tail-tiny-lp-0",
+        "aggregate",
+        "report",
+    }
     assert rerun(folder, engine) - {"check"} == ran
     after = outputs(folder)
     differ = {name for name in before if before[name] != after[name]}

@@ -42,6 +42,7 @@ OUTPUTS = {  # of each stage, as patterns
     "evaluate": "results/cells/*/*/tiny",
     "evaluate_baseline": "results/cells/*/*/none",
     "aggregate": "results/tiny/*.csv",
+    "report": "results/tiny/report.html",
 }
 SCRIPTS = {"recipe_baseline": "recipe", "baseline": "train", "evaluate_baseline": "evaluate"}  # with the backbone none
 TARGETS = ("script", "engine", "group")

@@ -105,10 +105,10 @@ def go_back_a_commit(folder: Path) -> None:
 
 
 LEARNING_RATE = change(methods__lp__train={"lr": 0.02})
-OF_LP = "recipe@* train@* evaluate@* aggregate"
-OF_SCORE = "evaluate@*-tail-*-0 aggregate"
+OF_LP = "recipe@* train@* evaluate@* aggregate report"
+OF_SCORE = "evaluate@*-tail-*-0 aggregate report"
 OF_RUN = f"train@*-tail-*-0 {OF_SCORE}"
-ALL_CELLS = "train@* baseline@* evaluate@* evaluate_baseline@* sweep@* aggregate"
+ALL_CELLS = "train@* baseline@* evaluate@* evaluate_baseline@* sweep@* aggregate report"
 
 
 @dataclass(frozen=True)
@@ -128,20 +128,20 @@ TABLE = {
     "one number of one setting": Row(
         change(datasets__shapes__settings__flat__n1=8),
         "setting@*-flat split@*-flat-* train@*-flat-* baseline@*-flat-* evaluate@*-flat-* evaluate_baseline@*-flat-* "
-        "sweep@*-flat-* aggregate",
+        "sweep@*-flat-* aggregate report",
         dvc="check",
     ),
-    "a value of a sweep": Row(change(sweeps__frozen={"dlf.eta": [0, 1]}), "sweep@* aggregate", dvc="check"),
+    "a value of a sweep": Row(change(sweeps__frozen={"dlf.eta": [0, 1]}), "sweep@* aggregate report", dvc="check"),
     "one number of `train`": Row(change(train__threshold=0.4), f"recipe@* recipe_baseline@* {ALL_CELLS}", dvc="check"),
     "a seed more": Row(
         change(grid__seed=[0, 1, 2]),
-        "split@*-2 train@*-2 baseline@*-2 evaluate@*-2 evaluate_baseline@*-2 sweep@*-2 aggregate",
+        "split@*-2 train@*-2 baseline@*-2 evaluate@*-2 evaluate_baseline@*-2 sweep@*-2 aggregate report",
         dvc="check",
     ),
-    "a seed less": Row(change(grid__seed=[1]), "aggregate", dvc="check"),
-    "a method less": Row(change(grid__baseline=[]), "aggregate", dvc="check"),
+    "a seed less": Row(change(grid__seed=[1]), "aggregate report", dvc="check"),
+    "a method less": Row(change(grid__baseline=[]), "aggregate report", dvc="check"),
     "another study, of cells that are there": Row(
-        change(study="other", grid__setting=["flat"]), "aggregate", dvc="check"
+        change(study="other", grid__setting=["flat"]), "aggregate report", dvc="check"
     ),
     "a comment": Row(comment, dvc="check"),
     "the order of keys": Row(other_order, dvc="check"),
@@ -156,7 +156,7 @@ TABLE = {
     ),
     "a comment in a module": Row(
         lambda folder: edit(folder / "ulfine/evaluation/metrics.py"),
-        "evaluate@* evaluate_baseline@* sweep@*",
+        "evaluate@* evaluate_baseline@* sweep@* report",
         dvc="manifest",
         snakemake="aggregate",
     ),
@@ -248,7 +248,9 @@ def changed(folder: Path, row: Row, engine: str) -> None:
 def test_dvc_reruns(folder, name):
     row = TABLE[name]
     changed(folder, row, "dvc")
-    cheap = {"aggregate"} if row.back else set()  # DVC restores tables as well where `record` has written them down
+    cheap = (
+        {"aggregate", "report"} if row.back else set()
+    )  # DVC restores tables as well where `record` has written them down
     assert rerun(folder, "dvc") - cheap == expected(f"{row.both} {row.dvc}")
     assert standins.stale() == []
     if row.snakemake:  # would have run more; but DVC has restored something, or made the same bytes again

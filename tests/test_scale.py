@@ -31,7 +31,7 @@ def done(tmp_path_factory):
 @pytest.mark.parametrize(
     ("command", "limit", "said"),
     [
-        (grid.STATUS, 2, "study tiny: 708 jobs"),
+        (grid.STATUS, 2, "study tiny: 709 jobs"),
         (grid.DRY, 5, "Nothing to be done"),
         (grid.DVC_STATUS, 10, "Data and pipelines are up to date."),
     ],

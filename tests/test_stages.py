@@ -83,6 +83,7 @@ def trained(prepared, tmp_path_factory) -> Path:
     grid = project.PARAMS["grid"] | grid
     project.write_params(folder, project.PARAMS | {"grid": grid})
     succeeded(stage(folder, "aggregate"))
+    succeeded(stage(folder, "report"))
     return folder
 
 
@@ -199,6 +200,7 @@ def test_the_same_inputs_give_the_same_bytes(trained, tiny):
         "evaluate",
         "sweep",
         "aggregate",
+        "report",
     ],
 )
 def test_a_stage_depends_on_the_files_that_it_imports_and_no_more(trained, name):
@@ -207,7 +209,9 @@ def test_a_stage_depends_on_the_files_that_it_imports_and_no_more(trained, name)
     declared = read_yaml(ROOT / "stages/code.yaml")[name]
     script = "train" if name == "baseline" else name
     packages = {file for file in used if file.endswith("__init__.py")}
-    assert sorted(used - packages) == sorted(path for path in declared if path.startswith("ulfine/"))
+    assert sorted(used - packages) == sorted(
+        path for path in declared if path.startswith("ulfine/") and path.endswith(".py")
+    )
     assert f"stages/{script}.py" in declared
     for package in packages:  # they may be left out because they hold nothing
         assert (ROOT / package).read_text().count('"""') == 2
@@ -223,6 +227,7 @@ def test_a_stage_depends_on_the_files_that_it_imports_and_no_more(trained, name)
         ("baseline", BASELINE),
         ("sweep", FROZEN),
         ("aggregate", {}),
+        ("report", {}),
     ],
 )
 def test_a_stage_reads_the_keys_that_are_watched_for_it_and_no_more(trained, name, names):

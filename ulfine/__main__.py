@@ -2,11 +2,14 @@
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ulfine.check import checked
 from ulfine.errors import explained
-from ulfine.files import write_text
+from ulfine.files import read_json, write_text
 from ulfine.jobs import EACH_TIME, jobs
 from ulfine.params.base import parsed, read_yaml, validated
 from ulfine.params.reference import reference
@@ -67,9 +70,23 @@ def save_study() -> None:
 
 
 def print_table() -> None:
-    """Print results/{study}/summary.md."""
-    study = validated(Params, read_yaml(PARAMS), f"{PARAMS}: ").study
-    print(Path("results", study, "summary.md").read_text(encoding="utf-8"))
+    """Print the main table, the verdicts on the paper's claims, and where the page is."""
+    folder = Path("results", validated(Params, read_yaml(PARAMS), f"{PARAMS}: ").study)
+    print((folder / "summary.md").read_text(encoding="utf-8"))
+    for sentence, verdicts in counted_verdicts(read_json(folder / "claims.json")):
+        print(f"{sentence}: {verdicts}")
+    print(f"\n{folder / 'report.html'}")
+
+
+def counted_verdicts(claims: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each claim, and its verdict; how often each of them, where there are several settings."""
+    found: dict[str, list[str]] = {}
+    for each in claims["claims"]:
+        reason = f" ({each['reason']})" if each["reason"] else ""
+        found.setdefault(each["sentence"], []).append(f"{each['verdict']}{reason}")
+    for sentence, verdicts in found.items():
+        counts = Counter(verdicts)
+        yield sentence, ", ".join(f"{count} x {name}" if len(verdicts) > 1 else name for name, count in counts.items())
 
 
 def print_status() -> None:
@@ -128,7 +145,7 @@ def make_ready() -> None:
 COMMANDS = {
     "study": (choose_study, "put the study and grid of studies/NAME.yaml into params.yaml"),
     "save": (save_study, "write the study and grid of params.yaml to studies/, under their name"),
-    "table": (print_table, "print the summary of the current study"),
+    "table": (print_table, "print the summary, the verdicts and the page of the current study"),
     "status": (print_status, "tell what of the grid is done, stale, missing or failed, and why"),
     "verify": (print_verified, "prove every artifact by its hash, and by the parameters, code and inputs it came from"),
     "record": (print_recorded, "after a run by Snakemake: write the results into DVC, unless some are stale"),

@@ -12,10 +12,12 @@ from ulfine.pipeline import PARAMS, parameters
 if TYPE_CHECKING:
     from ulfine.params.augmentation import Augmentation
     from ulfine.params.backbone import Backbone
+    from ulfine.params.claims import Claims
     from ulfine.params.dataset import ClassNames, Setting, Source
     from ulfine.params.grid import Grid
     from ulfine.params.method import Method
     from ulfine.params.runtime import Runtime
+    from ulfine.params.schedule import Published
     from ulfine.params.train import Train
 
 T = TypeVar("T")
@@ -193,6 +195,27 @@ class CellParams:
         train = self._section(Train, "train").model_dump()
         of_dataset = self._section(TrainOverrides, "datasets.{dataset}.train")
         return [(setting, applied(setting, self.method, train, of_dataset)) for setting in found]
+
+    @property
+    def methods(self) -> "dict[str, Method]":
+        """The catalogue of methods."""
+        from ulfine.params.method import Method
+
+        return self._section(dict[str, Method], "methods")
+
+    @property
+    def claims(self) -> "Claims":
+        """How the paper's claims are tested."""
+        from ulfine.params.claims import Claims
+
+        return self._section(Claims, "claims")
+
+    @property
+    def published(self) -> "Published":
+        """Schedules of publications, by way of tuning."""
+        from ulfine.params.schedule import Published
+
+        return self._section(Published, "published")
 
     @property
     def runtime(self) -> "Runtime":

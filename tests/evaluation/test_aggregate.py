@@ -1,7 +1,21 @@
+import shutil
+import subprocess
+
 import pandas as pd
 import pytest
 
-from ulfine.evaluation.aggregate import COST, EQUAL, MORE, SCORES, cost_table, markdown, runs_table, summary_table
+from ulfine.evaluation.aggregate import (
+    COST,
+    EQUAL,
+    MORE,
+    PUBLISHED,
+    SCORES,
+    cost_table,
+    latex,
+    markdown,
+    runs_table,
+    summary_table,
+)
 
 
 def cell(method: str, seed: int, accuracy: float, params: int = 10, **changes) -> dict:
@@ -40,12 +54,18 @@ def test_costs_at_equal_accuracy_by_hand():
         cost("lp", 0),  # no curve
         cost("lft", 1, 0.9, 0.9),  # alone with this seed
     ]
-    table = cost_table(cells)
-    assert list(table.columns[5:]) == ["train_seconds", *COST[1:], *EQUAL]
+    table = cost_table(cells, {})
+    assert list(table.columns[5:]) == ["train_seconds", *COST[1:], *PUBLISHED, *EQUAL]
     assert table[EQUAL].iloc[0].tolist() == pytest.approx([0.6, 75, 60, 300, 750])
     assert table[EQUAL].iloc[1].tolist() == pytest.approx([0.6, 50, 5, 200, 500])
     assert table[EQUAL].iloc[2:].isna().all(axis=None)
     assert table["train_seconds"].tolist() == [80, 10, 10, 10]
+
+
+def test_costs_by_a_published_schedule_by_hand():
+    table = cost_table([cost("lft", 0), cost("zero_shot", 0, images_seen=0)], {"lft": 1000})  # after 400 views
+    assert table[PUBLISHED].iloc[0].tolist() == [1000, 25, 2500]
+    assert table[PUBLISHED].iloc[1].isna().all()
 
 
 def test_mean_deviation_and_number_of_seeds():
@@ -85,3 +105,20 @@ def test_the_table_says_what_it_stands_on():
     real = summary_table(runs_table([cell("lp", 0, 0.6, stand_in=False)]))
     assert "Stand-in" not in markdown(real, "mine")
     assert "| lp | 1 | 60.0 |" in markdown(real, "mine")
+
+
+def test_latex_has_a_row_for_each_method_and_escapes_names():
+    summary = summary_table(runs_table([cell("lp_x", 0, 0.6), cell("lp_x", 1, 0.8), cell("50%", 0, 0.9)]))
+    text = latex(summary, "a_b")
+    assert r"lp\_x & 2 & 70.0 $\pm$ 14.1 &" in text
+    assert r"50\% & 1 & 90.0 &" in text
+    assert r"\caption{a\_b: percent" in text and "Stand-in tower (b): says nothing about CLIP." in text
+    assert text.count(r"\midrule") == 1 and text.count(r"\begin{") == text.count(r"\end{") == 3
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
+def test_latex_compiles_as_it_is(tmp_path):
+    summary = summary_table(runs_table([cell("lp_x", 0, 0.6, pl_accuracy=None), cell("a&b{}~^\\", 0, 0.9)]))
+    (tmp_path / "summary.tex").write_text(latex(summary, "a_b"))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "summary.tex"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)

@@ -1,5 +1,7 @@
 """The loop on cached features: small, but the real thing."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -175,6 +177,18 @@ def test_a_batch_in_parts_trains_as_a_whole_one(params, tmp_path, method, labele
         for row, whole in zip(part.history.rows.steps, runs[0].history.rows.steps, strict=True):
             known = {name: value for name, value in whole.items() if value is not None}
             assert {name: row[name] for name in known} == pytest.approx(known, rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with g++")
+@pytest.mark.parametrize("method", ["lft", "scratch"])
+def test_a_compiled_tower_trains_as_the_plain_one(params, tmp_path, method):
+    plain, compiled = (Run(params, tmp_path, method, compile=compiled) for compiled in (False, True))
+    for run in (plain, compiled):
+        run.fit()
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    for name, weight in plain.learner.trained().items():
+        torch.testing.assert_close(compiled.learner.trained()[name], weight, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["lp", "ulfine", "scratch"])

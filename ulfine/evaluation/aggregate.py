@@ -16,6 +16,7 @@ RUN = ["trainable_params", "params_digest", "stand_in"]
 MORE = ["pl_right_confidence", "pl_ece", "prior_error"]  # scores beyond those that identify a run
 COST = ["train_seconds", "images_seen", "flops", "trainable_params", "energy_joules", "peak_memory_mb", "device"]
 EQUAL = ["equal_accuracy", "steps_to_equal", "seconds_to_equal", "images_to_equal", "flops_to_equal"]
+PUBLISHED = ["published_images", "published_seconds", "published_flops"]
 SETTING = ["accuracy", "acc_head", "acc_medium", "acc_tail", "ece", "acc_linear", "acc_text", "acc_fused"]  # of a sweep
 SHOWN = [
     "accuracy", "acc_head", "acc_medium", "acc_tail", "ece",
@@ -30,14 +31,17 @@ def runs_table(cells: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(cells)[[*CELL, *SCORES, *RUN, *MORE]]
 
 
-def cost_table(cells: list[dict[str, Any]]) -> pd.DataFrame:
+def cost_table(cells: list[dict[str, Any]], published: dict[str, int]) -> pd.DataFrame:
     """cost.csv: a row per cell, from its names, its record and its metrics.
+
+    published: by method, the views that its training takes in by the schedule of a publication. What it would cost is
+    what this training has cost, per view.
 
     Cells with a validation curve are compared at equal accuracy as well: the highest mean class recall on validation
     pictures that all of them reach, of those with the same data set, setting and seed. What it took to get there is the
     share of the steps until the curve first does, at the mean cost of a step.
     """
-    rows = [dict.fromkeys(EQUAL) | cell for cell in cells]
+    rows = [dict.fromkeys(EQUAL) | cell | _as_published(cell, published) for cell in cells]
     tasks: dict[tuple, list[dict[str, Any]]] = {}
     for row in rows:
         if row.get("validation_curve"):
@@ -47,7 +51,17 @@ def cost_table(cells: list[dict[str, Any]]) -> pd.DataFrame:
             target = min(max(point["accuracy"] for point in row["validation_curve"]) for row in together)
             for row in together:
                 row.update(_to_equal(row, target))
-    return pd.DataFrame(rows).rename(columns={"seconds": "train_seconds"})[[*CELL, *COST, *EQUAL]]
+    table = pd.DataFrame(rows).rename(columns={"seconds": "train_seconds"})
+    return table[[*CELL, *COST, *PUBLISHED, *EQUAL]].astype({"published_images": "Int64"})
+
+
+def _as_published(cell: dict[str, Any], views: dict[str, int]) -> dict[str, float | None]:
+    """PUBLISHED of one cell; nothing where nothing is trained."""
+    if cell["method"] not in views:
+        return dict.fromkeys(PUBLISHED)
+    whole = views[cell["method"]]
+    share = whole / cell["images_seen"]
+    return dict(zip(PUBLISHED, [whole, share * cell["seconds"], share * cell["flops"]], strict=True))
 
 
 def _to_equal(row: dict[str, Any], target: float) -> dict[str, float]:
@@ -99,6 +113,46 @@ def markdown(summary: pd.DataFrame, study: str) -> str:
         shown += [_percent(row[f"{score}_mean"], row[f"{score}_sd"]) for score in SHOWN]
         lines.append("| " + " | ".join([*shown, f"{row['trainable_params']:,}"]) + " |")
     return "\n".join(lines) + "\n"
+
+
+def latex(summary: pd.DataFrame, study: str) -> str:
+    """summary.tex: the same for a paper, with booktabs; it compiles as it is, and its table can be copied out."""
+    columns = ["accuracy", "acc_head", "acc_medium", "acc_tail", "ece", "pl_accuracy"]
+    names = ["accuracy", "head", "medium", "tail", "ECE", "pseudo-labels"]
+    rows = []
+    for task, members in summary.groupby(GROUP[:-1], sort=False):
+        rows += [rf"\multicolumn{{{len(names) + 2}}}{{l}}{{{_tex(', '.join(task))}}} \\"]
+        for _, row in members.iterrows():
+            scores = [_percent(row[f"{key}_mean"], row[f"{key}_sd"]).replace("±", r"$\pm$") for key in columns]
+            rows.append(" & ".join([_tex(row["method"]), str(row["n"]), *scores]) + r" \\")
+        rows.append(r"\midrule")
+    stand_in = STAND_IN.format(names=", ".join(sorted(set(summary.loc[summary["stand_in"], "backbone"]))))
+    note = f" {stand_in}" if summary["stand_in"].any() else ""
+    return "\n".join(
+        [
+            r"\documentclass{article}",
+            r"\usepackage{booktabs,graphicx}",
+            r"\begin{document}",
+            r"\begin{table}",
+            rf"\caption{{{_tex(study)}: percent, mean $\pm$ standard deviation over $n$ seeds.{_tex(note)}}}",
+            r"\resizebox{\linewidth}{!}{%",
+            rf"\begin{{tabular}}{{l{'r' * (len(names) + 1)}}}",
+            r"\toprule",
+            " & ".join(["method", "$n$", *names]) + r" \\",
+            r"\midrule",
+            *rows[:-1],
+            r"\bottomrule",
+            r"\end{tabular}}",
+            r"\end{table}",
+            r"\end{document}",
+            "",
+        ]
+    )
+
+
+def _tex(text: str) -> str:
+    escaped = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(escaped.get(each, f"\\{each}" if each in "&%$#_{}" else each) for each in text)
 
 
 def _percent(mean: float, deviation: float) -> str:

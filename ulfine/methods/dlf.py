@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from ulfine.methods.heads import Constant, over
+from ulfine.methods.heads import Constant, between
 
 TINY = 1e-8
 
@@ -30,5 +30,4 @@ def aligned(text: Tensor, linear: Tensor, how: Literal["range", "std", "none"]) 
 
 def fused(text: Tensor, linear: Tensor, eta: Constant, how: Literal["range", "std", "none"]) -> Tensor:
     """eta * aligned text + (1 - eta) * linear. Both: (..., B, K)."""
-    eta = over(eta, 2)
-    return eta * aligned(text, linear, how) + (1 - eta) * linear
+    return between(linear, aligned(text, linear, how), eta, 2)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ulfine.methods.heads import Constant, over
+from ulfine.methods.heads import Constant, over, plus
 
 
 class PseudoLabels(NamedTuple):
@@ -32,7 +32,7 @@ def adjusted(logits: Tensor, prior: Tensor, tau: Constant) -> Tensor:
 
     logits: (..., U, K). prior: (..., K) log prior.
     """
-    return logits - (over(tau, 1) * prior).unsqueeze(-2)
+    return plus(logits, -tau, prior.unsqueeze(-2), 2)
 
 
 def distribution_aligned(logits: Tensor, estimate: Tensor, target: Tensor) -> Tensor:

@@ -15,6 +15,21 @@ def over(value: Constant, axes: int) -> Constant:
     return value[(..., *[None] * axes)] if isinstance(value, Tensor) else value
 
 
+def plus(values: Tensor, constant: Constant, other: Tensor, axes: int, out: Tensor | None = None) -> Tensor:
+    """values + constant * other in one pass, or none for the constant 0. out: where it goes, maybe `values`.
+
+    values: of `axes` axes after those of the heads.
+    """
+    if isinstance(constant, Tensor):
+        return torch.addcmul(values, over(constant, axes), other, out=out)
+    return torch.add(values, other, alpha=constant, out=out) if constant else values
+
+
+def between(values: Tensor, others: Tensor, share: Constant, axes: int) -> Tensor:
+    """(1 - share) * values + share * others in one pass."""
+    return torch.lerp(values, others, over(share, axes))
+
+
 def used(value: Constant) -> bool:
     """Whether the constant is other than 0, for one head at least."""
     return bool(torch.as_tensor(value).any())

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ulfine.methods import paf
 from ulfine.methods.fixmatch import PseudoLabels
-from ulfine.methods.heads import Constant, over
+from ulfine.methods.heads import Constant, plus
 from ulfine.params.train import Train
 
 
@@ -39,7 +39,7 @@ def logit_adjusted(logits: Tensor, labels: Tensor, prior: Tensor, tau: Constant)
 
     logits: (..., B, K). labels: (..., B) classes or (..., B, K) targets. prior: (..., K) log prior. Returns (..., B).
     """
-    logits = logits + (over(tau, 1) * prior).unsqueeze(-2)
+    logits = plus(logits, tau, prior.unsqueeze(-2), 2)
     shape = logits.shape if labels.is_floating_point() else logits.shape[:-1]
     targets = labels.expand(shape).flatten(0, logits.ndim - 2)
     return F.cross_entropy(logits.flatten(0, -2), targets, reduction="none").view(logits.shape[:-1])

@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ulfine.methods.heads import Constant, over, used
+from ulfine.methods.heads import Constant, between, over, plus, used
+from ulfine.methods.rows import lengths, products
 from ulfine.params.method import Paf
-
-TINY = 1e-12
 
 
 class PrototypeFitting(nn.Module):
@@ -71,8 +70,8 @@ class PrototypeFitting(nn.Module):
 
 
 def ema(old: Tensor, new: Tensor, decay: Constant) -> Tensor:
-    """decay * old + (1 - decay) * new."""
-    return decay * old + (1 - decay) * new
+    """decay * old + (1 - decay) * new. Both: (..., K, D)."""
+    return between(new, old, decay, 2)
 
 
 def updated_visual(
@@ -85,7 +84,7 @@ def updated_visual(
     members = F.one_hot(labels, visual.shape[-2]).to(features.dtype).mT
     present = members.any(dim=-1)
     means = F.normalize(members @ features, dim=-1)
-    started = torch.where(seen[..., None], ema(visual, means, over(decay, 2)), means)
+    started = torch.where(seen[..., None], ema(visual, means, decay), means)
     return torch.where(present[..., None], started, visual), seen | present
 
 
@@ -100,16 +99,15 @@ def mixed(base: Tensor, visual: Tensor, step: Tensor) -> Tensor:
     A learned prototype grows between updates, since the gradient of a cosine is orthogonal to it: unless it is
     normalised, the step would shrink.
     """
-    step = step[..., None]
-    return F.normalize((1 - step) * F.normalize(base, dim=-1) + step * F.normalize(visual, dim=-1), dim=-1)
+    return F.normalize(torch.lerp(F.normalize(base, dim=-1), F.normalize(visual, dim=-1), step[..., None]), dim=-1)
 
 
 def orthogonality(prototypes: Tensor) -> Tensor:
     """Mean squared cosine between different prototypes. prototypes: (..., K, D)."""
-    length = prototypes.norm(dim=-1, keepdim=True).clamp_min(TINY)
+    length = lengths(prototypes).unsqueeze(-1)
     classes = prototypes.shape[-2]
     other = 1 - torch.eye(classes, dtype=prototypes.dtype, device=prototypes.device)
-    off_diagonal = prototypes @ prototypes.mT / (length @ length.mT) * other
+    off_diagonal = products(prototypes) / (length @ length.mT) * other
     return off_diagonal.square().sum((-2, -1)) / (classes * (classes - 1))
 
 
@@ -118,7 +116,7 @@ def spread(prototypes: Tensor, size: Constant) -> Tensor:
     """One gradient step of `size` on the orthogonality term, back to unit rows; for prototypes that are not learned."""
     free = prototypes.detach().clone().requires_grad_()
     (gradient,) = torch.autograd.grad(orthogonality(free).sum(), free)
-    return F.normalize(prototypes - over(size, 2) * gradient, dim=-1)
+    return F.normalize(plus(prototypes, -size, gradient, 2), dim=-1)
 
 
 def projected(prototypes: Tensor, share: Constant) -> Tensor:
@@ -128,5 +126,4 @@ def projected(prototypes: Tensor, share: Constant) -> Tensor:
     """
     unit = F.normalize(prototypes, dim=-1)
     left, _, right = torch.linalg.svd(unit, full_matrices=False)
-    share = over(share, 2)
-    return F.normalize((1 - share) * unit + share * (left @ right), dim=-1)
+    return F.normalize(between(unit, left @ right, share, 2), dim=-1)

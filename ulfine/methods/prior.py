@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ulfine.methods.heads import Constant, over
+from ulfine.methods.heads import Constant, between
 
 FLOOR = 1e-6  # of an estimated share, whose logarithm is taken
 
@@ -21,7 +21,7 @@ class PriorEstimate(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], decay: Constant) -> None:
         super().__init__()
-        self.decay = over(decay, 1)
+        self.decay = decay
         self.register_buffer("mean", torch.zeros(shape))
 
     @torch.no_grad()
@@ -30,8 +30,7 @@ class PriorEstimate(nn.Module):
         members = own.to(probabilities.dtype)
         mean = (members.unsqueeze(-2) @ probabilities).squeeze(-2) / members.sum(-1, keepdim=True).clamp_min(1)
         # by `where` and not by `if`, which would wait for the device
-        new = self.decay * self.mean + (1 - self.decay) * mean
-        self.mean = torch.where(own.any(-1, keepdim=True), new, self.mean)
+        self.mean = torch.where(own.any(-1, keepdim=True), between(mean, self.mean, self.decay, 1), self.mean)
 
     def share(self) -> Tensor:
         """(..., K) the estimate, normalised; uniform before the first picture."""

@@ -4,8 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ulfine.methods.heads import Constant, over
-
-TINY = 1e-12
+from ulfine.methods.rows import lengths
 
 
 class UnitFeatures(nn.Module):
@@ -45,7 +44,7 @@ class CosineClassifier(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(..., B, D) unit features to (..., B, K) logits, or (..., H, B, K) of H heads."""
-        length = self.weight.norm(dim=-1).clamp_min(TINY)  # divides logits, of which there are fewer than weights
+        length = lengths(self.weight)  # divides logits, of which there are fewer than weights
         if self.weight.ndim == 2:
             return features @ self.weight.T * (self.scale / length)
         together = features @ self.weight.flatten(-3, -2).mT  # one product for all heads

@@ -9,10 +9,12 @@ from pydantic import Field, model_validator
 from ulfine.params.augmentation import Augmentation
 from ulfine.params.backbone import Backbone
 from ulfine.params.base import Name, Section, read_yaml, validated
+from ulfine.params.claims import Claims
 from ulfine.params.dataset import ClassNames, Prompts, Resolution, Setting, Source
 from ulfine.params.grid import Grid
 from ulfine.params.method import Method
 from ulfine.params.runtime import Runtime
+from ulfine.params.schedule import Published
 from ulfine.params.sweep import Sweep, applied, settings
 from ulfine.params.train import Train, TrainOverrides, merged
 from ulfine.pipeline import NO_BACKBONE
@@ -47,6 +49,10 @@ class Params(Section):
     )
     augmentation: Augmentation = Field(description="views of a picture")
     train: Train = Field(description="what trained methods share")
+    claims: Claims = Field(description="the paper's claims: which methods they are about, how they are tested")
+    published: Published = Field(
+        description="schedules of publications by way of tuning: cost.csv says what each cell would cost by them"
+    )
     runtime: Runtime = Field(description="where stages compute")
 
     @model_validator(mode="after")

@@ -52,5 +52,5 @@ def head_flops(learner: "Learner", labeled: int, unlabeled: int) -> int:
     if learner.fitting is not None:
         total += 2 * classes * labeled * width  # class means, the same for all heads
     if "orthogonality" in learner.weights:
-        total += 3 * 2 * heads * classes**2 * (width + 1)  # of prototypes, and of their lengths
+        total += 2 * heads * classes**2 * (2 * width + 3)  # of prototypes there and back, and of their lengths
     return total

@@ -48,6 +48,7 @@ class Learner(nn.Module):
         self.register_buffer("log_prior", start.log_prior, persistent=False)
         self.heads = start.text is not None and start.text.ndim > 2
         shape = start.text.shape[:-1] if self.heads else start.log_prior.shape
+        self.asks_prior = used(train.unlabeled_adjustment)  # asked of a tensor in a step, a GPU would be waited for
         self.prior = PriorEstimate(shape, train.prior_decay)
         learnable = method.paf is not None and method.paf.prototypes == "learnable"
         self.text = CosineClassifier(start.text, train.scale, learnable) if method.dlf else None
@@ -137,7 +138,8 @@ class Learner(nn.Module):
         return distribution_aligned(logits, self.prior.log(), powered(self.log_prior, power))
 
     def _unlabeled_prior(self) -> Tensor:
-        return self.prior.log() if self.options.unlabeled_prior == "estimated" else self.log_prior
+        estimated = self.options.unlabeled_prior == "estimated" and self.asks_prior
+        return self.prior.log() if estimated else self.log_prior
 
     @torch.no_grad()
     def adapt(self, number: int, step: Step) -> None:

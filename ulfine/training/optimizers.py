@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 
-from ulfine.methods.heads import over
+from ulfine.methods.heads import Constant, over, plus
 from ulfine.params.train import Train
 from ulfine.training.learner import Learner
 
@@ -44,27 +44,27 @@ class HeadOptimizer:
         self.state = self.state or [[] for _ in pairs]
         self.steps += 1
         for (group, parameter), state in zip(pairs, self.state, strict=True):
-            update(parameter, parameter.grad, state, over(group["lr"], 2), over(group["weight_decay"], 2))
+            update(parameter, parameter.grad, state, group["lr"], group["weight_decay"])
 
-    def _sgd(self, x: Tensor, gradient: Tensor, state: list[Tensor], lr: float, decay: float) -> None:
+    def _sgd(self, x: Tensor, gradient: Tensor, state: list[Tensor], lr: Constant, decay: Constant) -> None:
         momentum = over(self.train.momentum, 2)
-        gradient = gradient + decay * x
+        plus(gradient, decay, x, 2, out=gradient)
         if not state:
             state.append(gradient.clone())
         else:
             state[0].mul_(momentum).add_(gradient)
-        x -= lr * (gradient + momentum * state[0] if self.train.nesterov else state[0])
+        plus(x, -lr, plus(gradient, self.train.momentum, state[0], 2) if self.train.nesterov else state[0], 2, out=x)
 
-    def _adamw(self, x: Tensor, gradient: Tensor, state: list[Tensor], lr: float, decay: float) -> None:
+    def _adamw(self, x: Tensor, gradient: Tensor, state: list[Tensor], lr: Constant, decay: Constant) -> None:
         beta = over(self.train.momentum, 2)
         if not state:
             state += [torch.zeros_like(x), torch.zeros_like(x)]
         mean, square = state
-        x *= 1 - lr * decay
-        mean.mul_(beta).add_((1 - beta) * gradient)
-        square.mul_(BETA).add_((1 - BETA) * gradient.square())
-        deviation = square.sqrt() / math.sqrt(1 - BETA**self.steps) + EPSILON
-        x -= lr / (1 - beta**self.steps) * mean / deviation
+        x *= over(1 - lr * decay, 2)
+        mean.lerp_(gradient, 1 - beta)
+        square.mul_(BETA).addcmul_(gradient, gradient, value=1 - BETA)
+        deviation = (square.sqrt() / math.sqrt(1 - BETA**self.steps)).add_(EPSILON)
+        x -= over(lr, 2) / (1 - beta**self.steps) * mean / deviation
 
     def state_dict(self) -> dict[str, Any]:
         """What the next step needs beside the parameters."""

@@ -49,7 +49,28 @@ rule aggregate:
         f"results/{STUDY}/runs.csv",
         f"results/{STUDY}/summary.csv",
         f"results/{STUDY}/summary.md",
+        f"results/{STUDY}/summary.tex",
         f"results/{STUDY}/cost.csv",
         f"results/{STUDY}/sweep.csv",
     shell:
         "python stages/aggregate.py"
+
+
+rule report:
+    """Test the paper's claims on the runs, draw figures, and write the page that shows them."""
+    input:
+        tables=[path for path in rules.aggregate.output if path.endswith(".csv")],
+        cells=expand(rules.evaluate.output, zip, **CELLS),
+        records=expand(rules.train.output.record, zip, **CELLS),
+        runs=expand(rules.train.output.run, zip, **CELLS),
+        data=expand("artifacts/data/{dataset}", dataset=PARAMETERS.grid.dataset),
+        published="assets/published.csv",
+        citation="CITATION.cff",
+        code=code("report"),
+        params=parameters("report"),
+    output:
+        f"results/{STUDY}/claims.json",
+        directory(f"results/{STUDY}/figures"),
+        f"results/{STUDY}/report.html",
+    shell:
+        "python stages/report.py"

@@ -1,0 +1,70 @@
+"""Test the paper's claims on the runs of the study, draw its figures, and write the page that shows them.
+
+reads   the tables of the study; results/cells/…/metrics.json, artifacts/records/…json, artifacts/runs/… of its grid;
+        artifacts/data/; assets/published.csv; CITATION.cff
+writes  results/{study}/claims.json, results/{study}/figures/, results/{study}/report.html
+"""
+
+from ulfine.stage import stage
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pandas as pd
+
+from ulfine.cell import Cell, cell
+from ulfine.evaluation.claims import by_role, verdicts
+from ulfine.evaluation.gallery import gallery, save
+from ulfine.evaluation.loaded import Loaded
+from ulfine.evaluation.page import rendered
+from ulfine.evaluation.report import Study, parts
+from ulfine.files import new_file, new_folder, read_json, write_json
+from ulfine.params.base import read_yaml
+from ulfine.params.grid import Grid
+from ulfine.pipeline import NO_BACKBONE
+
+CITATION, PUBLISHED = Path("CITATION.cff"), Path("assets/published.csv")
+
+
+@stage
+def main() -> None:
+    at = cell("report")
+    folder = Path("results", at.params.study)
+    options = at.params.claims
+    grid = at.params.grid
+    tasks = tasks_of(grid)
+    claims = verdicts([(names, by_role(runs, options.roles())) for names, runs in tasks], options)
+    study = Study(
+        name=at.params.study,
+        tasks=tasks,
+        tables={name: pd.read_csv(folder / f"{name}.csv") for name in ("runs", "summary", "cost", "sweep")},
+        claims=claims,
+        roles=options.roles(),
+        catalogue=list(at.params.methods),
+        classes={name: read_json(Path("artifacts/data", name, "meta.json"))["classes"] for name in grid.dataset},
+        published=pd.read_csv(PUBLISHED, keep_default_na=False),
+        citation=read_yaml(CITATION),
+    )
+    with ExitStack() as whole:  # of one run, or nothing
+        figures = whole.enter_context(new_folder(folder / "figures"))
+        page, verdict = (whole.enter_context(new_file(folder / name)) for name in ("report.html", "claims.json"))
+        drawn = list(gallery(study))
+        save(drawn, figures)
+        page.write_text(rendered(study.name, parts(study, drawn, figures)), encoding="utf-8", newline="\n")
+        write_json(verdict, claims)
+
+
+def tasks_of(grid: Grid) -> list[tuple[dict[str, str], list[Loaded]]]:
+    """The runs of the grid by data set, setting and backbone; baselines, which have none, are with each."""
+    found: dict[tuple, list[Loaded]] = {}
+    for names in grid.cells():
+        at = Cell("report", names)
+        backbones = grid.backbone or [NO_BACKBONE] if names["backbone"] == NO_BACKBONE else [names["backbone"]]
+        for backbone in backbones:
+            task = (names["dataset"], names["setting"], backbone)
+            found.setdefault(task, []).append(Loaded(names, at.metrics, at.record, at.run))
+    return [(dict(zip(("dataset", "setting", "backbone"), task, strict=True)), runs) for task, runs in found.items()]
+
+
+if __name__ == "__main__":
+    main()

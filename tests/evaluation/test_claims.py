@@ -1,0 +1,225 @@
+"""Verdicts on runs whose answer is known."""
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tests.synthetic import OPTIONS, TASK, make_cell
+from ulfine.evaluation.claims import (
+    CLAIMS,
+    bootstrap_interval,
+    by_role,
+    contributions,
+    paired,
+    rising,
+    t_interval,
+    verdict,
+    verdicts,
+)
+from ulfine.evaluation.metrics import class_groups, mean_of, recalls
+
+LABELED = [40, 30, 20, 10, 5, 2]
+LABELS = np.repeat(np.arange(6), 200)
+FLAT = [{"step": n, "accuracy": 0.5} for n in range(1, 10)]
+
+
+def runs(
+    rng: np.random.Generator, method: str, mean: float, tail: float, spread: float, seeds: int = 3, **changes
+) -> list:
+    """Runs with a mean class recall near `mean`, and on the tail near `tail`."""
+    found = []
+    for seed in range(seeds):
+        shift = rng.normal(0, spread)
+        chance = np.where(np.isin(LABELS, [4, 5]), tail, mean) + shift
+        right = rng.random(len(LABELS)) < chance
+        by_class = recalls(np.where(right, LABELS, -1), LABELS, 6)
+        values = {
+            "accuracy": mean_of(by_class, list(range(6))),
+            "acc_tail": mean_of(by_class, [4, 5]),
+            "labeled": LABELED,
+            "pl_accuracy": 0.8 + rng.normal(0, spread),
+            "pl_wrong_confidence": 0.5 + rng.normal(0, spread),
+            "validation_curve": FLAT,
+        } | changes
+        record = {"flops": 1000, "seconds": 10.0, "device": "x"}
+        path = Path(f"results/cells/d/s/b/{method}/seed{seed}/metrics.json")
+        about = {"names": {"seed": seed}, "method": method, "metrics_file": path}
+        found.append(SimpleNamespace(**about, metrics=values, record=record, right=right, labels=LABELS))
+    return found
+
+
+def found(of: list) -> dict[str, dict]:
+    claims = verdicts([(TASK, by_role(of, OPTIONS.roles()))], OPTIONS)["claims"]
+    return {each["claim"]: each for each in claims}
+
+
+def test_interval_over_three_seeds_by_hand():
+    assert t_interval([1.0, 2.0, 3.0], 0.05) == pytest.approx(
+        [2 - 4.302653 / math.sqrt(3), 2 + 4.302653 / math.sqrt(3)]
+    )
+    assert t_interval([1.0, 2.0], 0.05) is None
+
+
+def test_interval_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    intervals = [t_interval(list(rng.normal(0.3, 0.1, 3)), 0.05) for _ in range(3000)]
+    assert np.mean([low <= 0.3 <= high for low, high in intervals]) == pytest.approx(0.95, abs=0.012)
+
+
+def test_bootstrap_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    covered = []
+    for _ in range(300):
+        pair = [
+            SimpleNamespace(right=rng.random(1200) < p, labels=LABELS, metrics={"labeled": LABELED}) for p in (0.7, 0.6)
+        ]
+        low, high = bootstrap_interval(contributions([tuple(pair)], "accuracy"), LABELS, 0.05, 1000)
+        covered.append(low <= 0.1 <= high)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.035)
+
+
+@pytest.mark.parametrize("quantity", ["accuracy", "acc_tail"])
+def test_what_pictures_add_sums_to_the_difference(quantity):
+    rng = np.random.default_rng(1)
+    pairs = paired(runs(rng, "lp", 0.7, 0.4, 0.1), runs(rng, "lft", 0.6, 0.5, 0.1))
+    wanted = np.mean([first.metrics[quantity] - second.metrics[quantity] for first, second in pairs])
+    assert contributions(pairs, quantity).sum() == pytest.approx(wanted)
+
+
+def test_a_class_without_test_pictures_counts_nowhere():
+    labels = np.array([0, 0, 1, 1])
+    pair = [
+        SimpleNamespace(right=np.array(right), labels=labels, metrics={"labeled": [9, 5, 1]})
+        for right in ([True, True, True, False], [True, False, False, False])
+    ]
+    assert contributions([tuple(pair)], "accuracy").tolist() == [0, 0.25, 0.25, 0]
+    assert class_groups([9, 5, 1])["tail"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("intervals", "bound", "direction", "expected"),
+    [
+        ([[0.1, 0.2]], 0, "above", "holds"),
+        ([[-0.2, -0.1]], 0, "above", "fails"),
+        ([[-0.1, 0.2]], 0, "above", "undecided"),
+        ([[-0.2, -0.1]], 0, "below", "holds"),
+        ([[0.1, 0.2], [-0.1, 0.3]], 0, "above", "undecided"),  # the test pictures leave it open
+        ([[-0.05, 0.005]], 0.01, "below", "holds"),  # equal within the margin
+        ([[0.005, 0.05]], 0.01, "below", "undecided"),
+        ([[0.02, 0.05]], 0.01, "below", "fails"),
+        ([None, [0.1, 0.2]], 0, "above", "undecided"),
+    ],
+)
+def test_verdict_by_the_side_of_the_bound(intervals, bound, direction, expected):
+    assert verdict(intervals, bound, direction) == expected
+
+
+def test_large_differences_are_found_and_small_ones_left_open():
+    rng = np.random.default_rng(2)
+    of = [
+        *runs(rng, "scratch", 0.5, 0.3, 0.002, seeds=5),
+        *runs(rng, "fft", 0.3, 0.1, 0.002, seeds=5),
+        *runs(rng, "lp", 0.8, 0.3 - 0.1, 0.002, seeds=5, pl_accuracy=0.6),
+        *runs(rng, "lft", 0.8, 0.7, 0.002, seeds=5, pl_accuracy=0.9),
+        *runs(rng, "ulfine", 0.801, 0.701, 0.002, seeds=5),
+    ]
+    verdict_of = {name: each["verdict"] for name, each in found(of).items()}
+    assert verdict_of["fft_below_scratch"] == verdict_of["lp_raises_overall"] == verdict_of["lp_not_tail"] == "holds"
+    assert verdict_of["lp_more_false"] == "holds"
+    assert verdict_of["lft_not_tail"] == "fails"  # it does raise the tail
+    assert verdict_of["ulfine_overall"] == verdict_of["ulfine_tail"] == "undecided"
+    assert verdict_of["tenth_of_operations"] == verdict_of["tenth_of_seconds"] == "fails"  # they cost the same
+
+
+def test_studies_without_any_difference_rarely_decide_one():
+    rng = np.random.default_rng(3)
+    decided = 0
+    for _ in range(60):
+        of = [run for name in ("scratch", "fft", "lp", "lft", "ulfine") for run in runs(rng, name, 0.6, 0.6, 0.03)]
+        sided = [each for name, each in found(of).items() if not name.startswith("tenth") and "not_tail" not in name]
+        decided += any(each["verdict"] in ("holds", "fails") for each in sided)
+    assert decided <= 7  # 5 % of 60 are 3; more than 7 come by chance once in a hundred times
+
+
+def test_two_seeds_decide_nothing():
+    rng = np.random.default_rng(4)
+    each = found([*runs(rng, "lft", 0.2, 0.2, 0, seeds=2), *runs(rng, "ulfine", 0.9, 0.9, 0, seeds=2)])[
+        "ulfine_overall"
+    ]
+    assert each["verdict"] == "undecided" and each["reason"] == "2 of the 3 seeds that a verdict needs"
+    assert each["mean"] == pytest.approx(0.7, abs=0.05) and each["interval"] is None and each["bootstrap"][0] > 0.6
+
+
+def test_more_tests_widen_the_intervals():
+    rng = np.random.default_rng(5)
+    of = [*runs(rng, "lft", 0.5, 0.5, 0.02), *runs(rng, "ulfine", 0.6, 0.6, 0.02)]
+    alone = verdicts([(TASK, by_role(of, OPTIONS.roles()))], OPTIONS)
+    more = verdicts(
+        [(TASK, by_role(of, OPTIONS.roles())), (TASK | {"setting": "t"}, by_role(of, OPTIONS.roles()))], OPTIONS
+    )
+    assert (alone["tests"], more["tests"]) == (2, 4)
+    narrow, wide = (
+        next(x for x in each["claims"] if x["claim"] == "ulfine_overall")["interval"] for each in (alone, more)
+    )
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]
+    differences = next(x for x in alone["claims"] if x["claim"] == "ulfine_overall")["differences"]
+    assert narrow == t_interval(differences, 0.05 / 2)
+
+
+@pytest.mark.parametrize(
+    ("scratch", "reason"),
+    [
+        ([], "scratch was not run"),
+        ({"validation_curve": None}, "scratch has no validation curve that shows whether it still learns"),
+        (
+            {"validation_curve": [{"step": n, "accuracy": n / 20} for n in range(9)]},
+            "the validation curve of scratch still rises",
+        ),
+        ({"accuracy": None}, "accuracy is unknown"),
+    ],
+)
+def test_claims_against_scratch_that_cannot_be_tested(scratch, reason):
+    rng = np.random.default_rng(6)
+    others = runs(rng, "lp", 0.8, 0.5, 0.01)
+    each = found([*others, *(runs(rng, "scratch", 0.5, 0.3, 0.01, **scratch) if scratch else [])])["lp_raises_overall"]
+    assert (each["verdict"], each["reason"]) == ("not run", reason)
+
+
+def test_how_much_a_curve_still_rises_by_hand():
+    values = [0.1, 0.2, 0.4, 0.5, 0.5, 0.8]  # the last third is 0.65, the one before 0.45
+    assert rising([[{"step": n, "accuracy": value} for n, value in enumerate(values)]]) == pytest.approx(0.2)
+
+
+def test_seconds_of_different_devices_are_not_compared():
+    rng = np.random.default_rng(7)
+    of = [*runs(rng, "scratch", 0.5, 0.3, 0.01), *runs(rng, "ulfine", 0.8, 0.3, 0.01)]
+    of[0].record["device"] = "y"
+    each = found(of)
+    assert each["tenth_of_seconds"]["reason"] == "trained on different devices"
+    assert each["tenth_of_operations"]["verdict"] == "fails"
+
+
+def test_a_tenth_of_the_operations():
+    rng = np.random.default_rng(8)
+    of = [*runs(rng, "scratch", 0.5, 0.3, 0.01), *runs(rng, "ulfine", 0.8, 0.3, 0.01)]
+    for run in of[3:]:
+        run.record["flops"] = 99
+    each = found(of)["tenth_of_operations"]
+    assert each["verdict"] == "holds" and 10 ** each["mean"] == pytest.approx(0.099)
+
+
+def test_the_same_runs_give_the_same_verdicts_and_name_their_files(tmp_path):
+    of = [make_cell(tmp_path, method, seed) for method in ("lft", "ulfine") for seed in (2, 0, 1)]
+    first, again = (verdicts([(TASK, by_role(of, OPTIONS.roles()))], OPTIONS) for _ in range(2))
+    assert first == again
+    each = next(x for x in first["claims"] if x["claim"] == "ulfine_tail")
+    assert each["seeds"] == [0, 1, 2]
+    assert each["sources"][0][1].endswith("results/cells/d/s/b/ulfine/seed1/metrics.json")
+    assert each["values"][0][1] == of[5].metrics["acc_tail"]
+
+
+def test_every_claim_of_the_abstract_is_there():
+    assert len({claim.name for claim in CLAIMS}) == len(CLAIMS) == 11

@@ -1,0 +1,209 @@
+"""The page of a study: escaped, whole, and readable with whatever was run."""
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.synthetic import TASK, make_cell, study_of
+from ulfine.evaluation.gallery import gallery, save
+from ulfine.evaluation.page import rendered
+from ulfine.evaluation.report import bibtex, cell_id, cell_id_of, parts
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """What a page holds; every tag must be closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids, self.links, self.texts, self.tags, self.open = [], [], [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attributes: list) -> None:
+        self.tags.append(tag)
+        values = dict(attributes)
+        self.ids += [values["id"]] if "id" in values else []
+        self.links += [values[key] for key in ("href", "src", "xlink:href") if key in values]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list) -> None:
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def page_of(study, folder: Path) -> str:
+    folder.mkdir()
+    drawn = list(gallery(study))
+    save(drawn, folder)
+    return rendered(study.name, parts(study, drawn, folder))
+
+
+def names_of(classes: int) -> list[str]:
+    return [f"class {k}" for k in range(classes)]
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory) -> tuple[str, Path]:
+    """A study of everything: five methods, three seeds, an ablation, a sweep, scratch with a curve."""
+    folder = tmp_path_factory.mktemp("full")
+    runs = [
+        make_cell(folder, method, seed, accuracy=accuracy, curve=[0.1, 0.5, 0.5, 0.5] if method == "scratch" else None)
+        for method, accuracy in (("lp", 0.5), ("lft", 0.6), ("ulfine", 0.7), ("ulfine_no_paf", 0.65), ("scratch", 0.4))
+        for seed in range(3)
+    ]
+    sweep = [(TASK | {"method": "lp", "seed": 0}, [{"train.lr": lr, "accuracy": 0.5 + lr} for lr in (0.01, 0.1)])]
+    return page_of(study_of(runs, names_of(6), sweep=sweep), folder / "figures"), folder
+
+
+def test_a_full_page_has_every_part_and_asks_for_nothing(full):
+    page = Page(full[0])
+    wanted = {"what", "verdicts", "main", "groups", "pseudo-labels", "reliability", "prototypes", "fusion", "curves"}
+    assert wanted | {"ablations", "cost", "cells", "cite"} <= set(page.ids)
+    assert all(link.startswith(("#", "data:")) for link in page.links)
+    assert not re.search(r"url\((?!#)|@import|<script|<iframe", full[0])
+    assert len(page.ids) == len(set(page.ids))
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+    assert len(full[0].encode()) <= 5_000_000
+
+
+def test_a_page_can_be_heard(full):
+    text = full[0]
+    assert '<html lang="en">' in text and 'name="viewport"' in text
+    assert len(re.findall(r"<svg[^>]*role=\"img\"[^>]*aria-label=\"[^\"]{40,}", text)) == text.count("<svg")
+    assert text.count("<caption>") == text.count("<table>") == text.count("<thead>")
+    assert 'scope="row"' in text and 'scope="col"' in text
+    assert "prefers-color-scheme: dark" in text and "@media print" in text
+
+
+def test_figures_have_real_text_and_the_colour_of_the_page(full):
+    assert ">accuracy, %</text>" in full[0]
+    assert "currentColor" in full[0] and "#1a1a1b" not in full[0].split("</style>", 1)[1]
+    svgs, pdfs = (sorted(path.stem for path in (full[1] / "figures").glob(f"*.{suffix}")) for suffix in ("svg", "pdf"))
+    assert svgs == pdfs and len(svgs) == 10
+    assert "sensitivity-lp" in svgs and "d-s-b-fusion" in svgs
+
+
+@pytest.mark.slow
+def test_figures_have_the_same_bytes_each_time(tmp_path):
+    runs = [make_cell(tmp_path, "ulfine", seed) for seed in range(2)]
+    for name in ("one", "two"):
+        page_of(study_of(runs, names_of(6)), tmp_path / name)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_a_number_leads_to_its_files(full):
+    text, folder = full
+    page = Page(text)
+    assert f'href="#{cell_id(TASK | {"method": "lft", "seed": 0})}"' in text
+    path = folder / "results/cells/d/s/b/lft/seed1/metrics.json"
+    assert path.as_posix() in "".join(page.texts)
+    assert cell_id_of("results/cells/d/s/b/lft/seed1/metrics.json") == cell_id(TASK | {"method": "lft", "seed": 1})
+    assert "Parameters of lft" in text and "steps: 2" in text and "0" * 64 in text
+
+
+def test_what_was_not_run_is_named(full):
+    row = re.search(r'<th scope="row">fft</th>.*?</tr>', full[0], re.DOTALL).group()
+    assert row.count("not run") == 8
+
+
+def test_the_stand_in_says_nothing_about_clip(full):
+    assert "Stand-in tower (b): says nothing about CLIP." in full[0]
+    assert "No number of ULFine itself was published" in full[0]
+
+
+FRAME = """<iframe src="page.html" style="width: {width}px; height: 900px; border: 0"></iframe>
+<script>onload = () => {{ document.title = document.querySelector("iframe").contentDocument.title }}</script>"""
+HOSTILE = ['<script>alert("x")</script>', "a \"quoted\" & 'other' name", "<b>bold", "&amp;", "ünï 中文", "{{ 7 * 7 }}"]
+
+
+def test_names_with_quotes_and_tags_are_shown_as_they_are(tmp_path):
+    runs = [make_cell(tmp_path, "lp", 0)]
+    text = page_of(study_of(runs, HOSTILE, name="a<b>&c"), tmp_path / "figures")
+    page = Page(text)
+    assert "script" not in page.tags and "b" not in page.tags
+    assert set(HOSTILE) <= set(page.texts)
+    assert "a<b>&c: results" in page.texts
+
+
+@pytest.mark.parametrize(
+    "classes", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.slow)]
+)
+def test_few_and_many_classes(tmp_path, classes):
+    runs = [make_cell(tmp_path, method, 0, classes=classes, pictures=2) for method in ("lp", "ulfine")]
+    text = page_of(study_of(runs, names_of(classes)), tmp_path / "figures")
+    assert Page(text).texts.count(f"class {classes - 1}") == 1
+    assert len(text.encode()) <= 5_000_000
+
+
+def test_one_method_and_one_seed(tmp_path):
+    text = page_of(study_of([make_cell(tmp_path, "lp", 0)], names_of(6)), tmp_path / "figures")
+    assert "★ the best" in text and 'class=" best"' not in text
+    assert "nan" not in "".join(Page(text).texts)
+
+
+def test_missing_diagnostics_leave_their_parts_out(tmp_path):
+    runs = [make_cell(tmp_path, method, 0, diagnostics=False) for method in ("lp", "ulfine")]
+    page = Page(page_of(study_of(runs, names_of(6)), tmp_path / "figures"))
+    assert "curves" not in page.ids and "prototypes" not in page.ids
+    assert "reliability" in page.ids and "fusion" in page.ids
+
+
+def test_figures_beyond_the_room_of_the_page_stay_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("ulfine.evaluation.page.INLINE", 60_000)
+    text = page_of(study_of([make_cell(tmp_path, "lp", 0)], names_of(6)), tmp_path / "figures")
+    assert 0 < text.count("<svg") < 6
+    assert "<code>results/try/figures/d-s-b-" in text
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_the_page_without_complaint(full, tmp_path, width):
+    measure = "<script>document.title = `${document.documentElement.scrollWidth} of ${innerWidth}`</script></body>"
+    shown = tmp_path / "page.html"
+    shown.write_text(full[0].replace("</body>", measure))
+    # a proxy that is not there: what the page asks of others fails, and is logged
+    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--proxy-server=127.0.0.1:9"]
+    command += [
+        "--enable-logging=stderr",
+        f"--window-size={max(width, 500)},900",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
+    if width < 500:  # which no window of Chromium goes below: a frame does
+        frame = tmp_path / "frame.html"
+        frame.write_text(FRAME.format(width=width))
+        command, shown = [*command, "--allow-file-access-from-files"], frame
+    done = subprocess.run(
+        [*command, "--dump-dom", shown.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "CONSOLE" not in done.stderr
+    needed, there = map(int, re.search(r"<title>(\d+) of (\d+)</title>", done.stdout).groups())
+    assert there == width and needed <= there
+
+
+def test_bibtex_by_hand():
+    paper = {
+        "title": "P",
+        "year": 2025,
+        "url": "u",
+        "authors": [{"family-names": "A", "given-names": "B"}, {"name": "C"}],
+    }
+    text = bibtex({"title": "S", "version": "1", "authors": [{"name": "D"}], "preferred-citation": paper})
+    first, second = text.split("\n\n")
+    assert first == "@article{ulfine,\n  title = {{P}},\n  author = {A, B and C},\n  year = {2025},\n  url = {u},\n}"
+    assert second == "@software{ulfine_software,\n  title = {{S}},\n  author = {D},\n  version = {1},\n}"

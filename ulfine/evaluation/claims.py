@@ -1,0 +1,238 @@
+"""The claims of the paper's abstract (arXiv 2505.05062), each as a test over runs that were paired by seed.
+
+A difference is estimated from the seeds that both methods have. Its interval over seeds is Student's, of n - 1 degrees
+of freedom; below three seeds nothing is decided, as a bootstrap over so few covers far too little. For accuracies a
+second interval says how much the test pictures matter: a bootstrap that draws pictures within each class, the same for
+every method. A verdict needs both. Intervals are at 1 - alpha / number of tests (Bonferroni).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.stats import t as student
+
+from ulfine.evaluation.loaded import Loaded as Run
+from ulfine.evaluation.metrics import class_groups
+from ulfine.params.claims import Claims
+
+SEEDS = 3  # fewer decide nothing
+TENTH = math.log10(0.1)
+Role = Literal["lp", "lft", "fft", "ulfine", "scratch"]
+Verdict = Literal["holds", "fails", "undecided", "not run"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`quantity` of `first` minus that of `second` is above, or below, a bound."""
+
+    name: str
+    sentence: str
+    first: Role
+    second: Role
+    quantity: str
+    direction: Literal["above", "below"] = "above"
+    bound: float | None = 0.0  # None: the margin of equivalence
+
+
+CLAIMS = (
+    Claim("fft_below_scratch", "FFT does worse than training from scratch", "fft", "scratch", "accuracy", "below"),
+    Claim("lp_raises_overall", "LP raises the overall accuracy against scratch", "lp", "scratch", "accuracy"),
+    Claim("lft_raises_overall", "LFT raises the overall accuracy against scratch", "lft", "scratch", "accuracy"),
+    Claim("lp_not_tail", "LP does not raise the tail against scratch", "lp", "scratch", "acc_tail", "below", None),
+    Claim("lft_not_tail", "LFT does not raise the tail against scratch", "lft", "scratch", "acc_tail", "below", None),
+    Claim("lp_more_false", "LP makes more false pseudo-labels than LFT", "lp", "lft", "pl_false"),
+    Claim(
+        "lft_overconfident", "LFT is more confident in its false pseudo-labels than LP",
+        "lft", "lp", "pl_wrong_confidence",
+    ),
+    Claim("ulfine_overall", "ULFine is better than LFT overall", "ulfine", "lft", "accuracy"),
+    Claim("ulfine_tail", "ULFine is better than LFT on the tail", "ulfine", "lft", "acc_tail"),
+    Claim(
+        "tenth_of_operations", "ULFine takes at most a tenth of the operations of scratch",
+        "ulfine", "scratch", "log10_flops", "below", TENTH,
+    ),
+    Claim(
+        "tenth_of_seconds", "ULFine takes at most a tenth of the seconds of scratch",
+        "ulfine", "scratch", "log10_seconds", "below", TENTH,
+    ),
+)  # fmt: skip
+MEMBERS: dict[str, Callable[[list[int]], list[int]]] = {  # classes that an accuracy is the mean of
+    "accuracy": lambda labeled: list(range(len(labeled))),
+    "acc_tail": lambda labeled: class_groups(labeled)["tail"],
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim on one data set, setting and backbone: its row in claims.json."""
+
+    claim: str
+    sentence: str
+    verdict: Verdict
+    reason: str  # of a verdict that no interval gave
+    task: dict[str, str]
+    methods: list[str]
+    quantity: str
+    bound: float | None
+    seeds: list[int]
+    values: list[list[float]]  # of the first and of the second method, by seed
+    differences: list[float]
+    mean: float | None
+    interval: list[float] | None  # over seeds
+    bootstrap: list[float] | None  # over test pictures
+    sources: list[list[str]]  # metrics files of the first and of the second method
+
+
+def verdicts(tasks: list[tuple[dict[str, str], dict[str, list[Run]]]], options: Claims) -> dict[str, Any]:
+    """claims.json.
+
+    Args:
+        tasks: data set, setting and backbone by name, and the runs there by role.
+        options: level, margin and draws.
+    """
+    pairs = [(claim, task, runs) for task, runs in tasks for claim in CLAIMS]
+    reasons = [why_not(claim, runs, options) for claim, _, runs in pairs]
+    tests = max(1, reasons.count(None))
+    alpha = (1 - options.level) / tests
+    found = [
+        _finding(claim, task, runs, options, alpha, reason)
+        for (claim, task, runs), reason in zip(pairs, reasons, strict=True)
+    ]
+    settings = {"level": options.level, "margin": options.margin, "draws": options.draws, "tests": tests}
+    return settings | {"claims": [asdict(each) for each in found]}
+
+
+def by_role(runs: Sequence[Run], roles: dict[str, str]) -> dict[str, list[Run]]:
+    """The runs of the method that stands for each role."""
+    return {role: [run for run in runs if run.method == method] for role, method in roles.items()}
+
+
+def why_not(claim: Claim, runs: dict[str, list[Run]], options: Claims) -> str | None:
+    """Why a claim cannot be tested on these runs; None where it can."""
+    absent = [getattr(options, role) for role in (claim.first, claim.second) if not runs.get(role)]
+    if absent:
+        return f"{' and '.join(absent)} {'was' if len(absent) == 1 else 'were'} not run"
+    pairs = paired(runs[claim.first], runs[claim.second])
+    every = [run for pair in pairs for run in pair]
+    curves = [run.metrics.get("validation_curve") or [] for _, run in pairs] if claim.second == "scratch" else []
+    reasons = {
+        "no seed in common": not pairs,
+        f"{claim.quantity} is unknown": any(_value(claim, run) is None for run in every),
+        "trained on different devices": claim.quantity == "log10_seconds" and len({_device(run) for run in every}) > 1,
+        "scratch has no validation curve that shows whether it still learns": any(len(curve) < 3 for curve in curves),
+    }
+    for reason, applies in reasons.items():
+        if applies:
+            return reason
+    return "the validation curve of scratch still rises" if curves and rising(curves) > options.rising else None
+
+
+def rising(curves: list[list[dict[str, float]]]) -> float:
+    """By how much the last third of validation curves lies above the third before it, averaged over runs."""
+    gains = []
+    for curve in curves:
+        third = max(1, len(curve) // 3)
+        values = [point["accuracy"] for point in curve]
+        gains.append(np.mean(values[-third:]) - np.mean(values[-2 * third : -third]))
+    return float(np.mean(gains))
+
+
+def paired(first: list[Run], second: list[Run]) -> list[tuple[Run, Run]]:
+    """Runs of the same seed, in its order."""
+    ours, others = ({run.names["seed"]: run for run in runs} for runs in (first, second))
+    return [(ours[seed], others[seed]) for seed in sorted(set(ours) & set(others))]
+
+
+def t_interval(differences: list[float], alpha: float) -> list[float] | None:
+    """Two-sided interval of the mean at 1 - alpha; None below three differences."""
+    if len(differences) < SEEDS:
+        return None
+    mean, error = np.mean(differences), np.std(differences, ddof=1) / math.sqrt(len(differences))
+    half = student.ppf(1 - alpha / 2, len(differences) - 1) * error
+    return [float(mean - half), float(mean + half)]
+
+
+def contributions(pairs: list[tuple[Run, Run]], quantity: str) -> np.ndarray:
+    """(N,) what each test picture adds to the difference of a mean class recall, averaged over seeds."""
+    labels = pairs[0][0].labels
+    counts = np.bincount(labels, minlength=len(pairs[0][0].metrics["labeled"]))
+    total = np.zeros(len(labels))
+    for first, second in pairs:
+        members = [k for k in MEMBERS[quantity](first.metrics["labeled"]) if counts[k]]
+        weight = np.isin(labels, members) / (len(members) * counts[labels])
+        total += weight * (first.right.astype(float) - second.right)
+    return total / len(pairs)
+
+
+def bootstrap_interval(added: np.ndarray, labels: np.ndarray, alpha: float, draws: int, seed: int = 0) -> list[float]:
+    """Percentile interval at 1 - alpha of the sum of (N,) `added`, pictures drawn anew within each class."""
+    rng = np.random.default_rng(seed)
+    sums = np.zeros(draws)
+    for k in np.unique(labels):
+        of_class = added[labels == k]
+        values, counts = np.unique(of_class, return_counts=True)  # few, and pictures of the same value are alike
+        times = rng.multinomial(len(of_class), counts / len(of_class), size=draws)
+        sums += times @ values
+    low, high = np.quantile(sums, [alpha / 2, 1 - alpha / 2])
+    return [float(low), float(high)]
+
+
+def verdict(intervals: list[list[float] | None], bound: float, direction: str) -> Verdict:
+    """holds: every interval lies beyond the bound, on the side claimed; fails: on the other one."""
+    if any(each is None for each in intervals):
+        return "undecided"
+    above, below = (all(low > bound for low, _ in intervals), all(high < bound for _, high in intervals))
+    if direction == "below":
+        above, below = below, above
+    return "holds" if above else "fails" if below else "undecided"
+
+
+def _device(run: Run) -> str:
+    return run.record["device"]
+
+
+def _value(claim: Claim, run: Run) -> float | None:
+    match claim.quantity:
+        case "log10_flops" | "log10_seconds":
+            cost = run.record[claim.quantity.removeprefix("log10_")]
+            return math.log10(cost) if cost else None
+        case "pl_false":
+            right = run.metrics["pl_accuracy"]
+            return None if right is None else 1 - right
+    return run.metrics[claim.quantity]
+
+
+def _finding(
+    claim: Claim, task: dict[str, str], runs: dict[str, list[Run]], options: Claims, alpha: float, reason: str | None
+) -> Finding:
+    bound = options.margin if claim.bound is None else claim.bound
+    names = [getattr(options, claim.first), getattr(options, claim.second)]
+    about = {"claim": claim.name, "sentence": claim.sentence, "task": task, "methods": names, "bound": bound}
+    about["quantity"] = claim.quantity
+    if reason is not None:
+        unknown = dict.fromkeys(("mean", "interval", "bootstrap"))
+        nothing = {"seeds": [], "values": [[], []], "differences": [], "sources": [[], []]}
+        return Finding(**about, **unknown, **nothing, verdict="not run", reason=reason)
+    pairs = paired(runs[claim.first], runs[claim.second])
+    values = [[_value(claim, run) for run in side] for side in zip(*pairs, strict=True)]
+    differences = [first - second for first, second in zip(*values, strict=True)]
+    intervals = [t_interval(differences, alpha)]
+    if claim.quantity in MEMBERS:
+        added = contributions(pairs, claim.quantity)
+        intervals.append(bootstrap_interval(added, pairs[0][0].labels, alpha, options.draws))
+    few = f"{len(pairs)} of the {SEEDS} seeds that a verdict needs" if len(pairs) < SEEDS else ""
+    return Finding(
+        **about,
+        verdict=verdict(intervals, bound, claim.direction),
+        reason=few,
+        seeds=[first.names["seed"] for first, _ in pairs],
+        values=values,
+        differences=differences,
+        mean=float(np.mean(differences)),
+        interval=intervals[0],
+        bootstrap=intervals[1] if len(intervals) > 1 else None,
+        sources=[[run.metrics_file.as_posix() for run in side] for side in zip(*pairs, strict=True)],
+    )

@@ -1,0 +1,274 @@
+"""Figures of a study. Each function draws what it is given, and returns None where there is nothing to draw."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from ulfine.evaluation.loaded import Loaded, methods_of
+from ulfine.evaluation.looks import GREY, OWN, Looks
+
+GROUPS = ("head", "medium", "tail")
+MAP_SIDE = 100  # classes of a cosine map; more are averaged
+MANY = 2000  # points, from which they become a picture inside the vectors
+
+
+def _drawn(columns: int = 1, rows: int = 1, width: float = 3.2, height: float = 2.6) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=(max(4.0, width * columns), height * rows))
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _percent(axes: Axes, label: str) -> None:
+    axes.set_ylabel(label)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+
+
+def groups(runs: Sequence[Loaded], looks: Looks) -> Figure:
+    """Accuracy of head, medium and tail classes: a point for each seed, a bar for the mean."""
+    figure, ((axes,),) = _drawn(width=6.4, height=3)
+    methods = methods_of(runs)
+    for number, (name, members) in enumerate(methods.items()):
+        look = looks.of(name)
+        values = np.array([[run.metrics[f"acc_{group}"] for group in GROUPS] for run in members], float)
+        places = np.arange(3) + 0.8 * ((number + 0.5) / len(methods) - 0.5)
+        axes.bar(places, pd.DataFrame(values).mean(), 0.7 / len(methods), color=look.color, alpha=0.45, label=name)
+        for row in values:
+            axes.plot(places, row, look.marker, color=look.color, markersize=3.5)
+    axes.set_xticks(range(3), GROUPS)
+    axes.set_ylim(0, 1)
+    _percent(axes, "accuracy, %")
+    _legend(axes, len(methods))
+    return figure
+
+
+def per_class(runs: Sequence[Loaded], looks: Looks) -> Figure:
+    """Recall of each class by its number of labeled pictures, with the mean over classes of the same number."""
+    figure, ((axes,),) = _drawn(width=6.4, height=3.2)
+    methods = methods_of(runs)
+    for name, members in methods.items():
+        look = looks.of(name)
+        labeled = np.concatenate([run.metrics["labeled"] for run in members])
+        recall = np.concatenate([np.array(run.metrics["recall"], float) for run in members])
+        many = len(recall) > MANY
+        axes.plot(labeled, recall, look.marker, color=look.color, markersize=3, alpha=0.5, rasterized=many)
+        means = pd.Series(recall).groupby(_bins(labeled)).mean()
+        axes.plot(means.index, means, look.line, color=look.color, label=name)
+    _counts(axes)
+    _percent(axes, "recall, %")
+    _legend(axes, len(methods))
+    return figure
+
+
+def _bins(labeled: np.ndarray) -> np.ndarray:
+    """Geometric centres of ten bins of equal width on a log scale."""
+    logs = np.log(np.maximum(labeled, 1))
+    edges = np.linspace(logs.min(), logs.max() + 1e-9, 11)
+    number = np.clip(np.digitize(logs, edges) - 1, 0, 9)
+    return np.exp([logs[number == each].mean() for each in number])
+
+
+def pseudo_labels(runs: Sequence[Loaded], looks: Looks) -> Figure | None:
+    """Pseudo-labels over time by class group: share kept, share kept and right, share that is false of this label."""
+    shown = {name: runs for name, runs in methods_of(runs).items() if runs[0].pseudo_labels is not None}
+    if not shown:
+        return None
+    parts = (("kept", "kept, % of pictures"), ("right", "kept and right, %"), ("wrong", "kept, but false, %"))
+    figure, rows = _drawn(3, len(parts), height=2.1)
+    for row, (column, label) in zip(rows, parts, strict=True):
+        for axes, group in zip(row, GROUPS, strict=True):
+            for name, members in shown.items():
+                table = pd.concat([_of_group(run, group) for run in members]).groupby(level=0).mean()
+                axes.plot(table.index, table[column] / table["seen"], looks.of(name).line, color=looks.of(name).color)
+            axes.set_title(group if column == "kept" else "")
+            _percent(axes, label if group == "head" else "")
+            axes.set_ylim(bottom=0)
+    for axes in rows[-1]:
+        axes.set_xlabel("step")
+    _shared_legend(figure, shown, looks)
+    return figure
+
+
+def _of_group(run: Loaded, group: str) -> pd.DataFrame:
+    table = run.pseudo_labels[run.pseudo_labels["class"].isin(run.groups[group])]
+    return table.groupby("step")[["seen", "kept", "right", "wrong"]].sum()
+
+
+def confidence(runs: Sequence[Loaded], looks: Looks) -> Figure | None:
+    """Mean confidence of right and of false predictions on unlabeled pictures over time."""
+    shown = {name: runs for name, runs in methods_of(runs).items() if "confidence_wrong" in runs[0].history}
+    if not shown:
+        return None
+    figure, (row,) = _drawn(2, height=2.6)
+    for axes, kind in zip(row, ("right", "wrong"), strict=True):
+        for name, members in shown.items():
+            columns = [run.history.set_index("step")[f"confidence_{kind}"] for run in members]
+            mean = pd.concat(columns).groupby(level=0).mean()
+            axes.plot(mean.index, mean, looks.of(name).line, color=looks.of(name).color)
+        axes.set_title("right predictions" if kind == "right" else "false predictions")
+        axes.set_xlabel("step")
+        axes.set_ylim(0, 1)
+    _percent(row[0], "mean confidence, %")
+    _percent(row[1], "")
+    _shared_legend(figure, shown, looks)
+    return figure
+
+
+def reliability(runs: Sequence[Loaded], looks: Looks) -> Figure:
+    """Accuracy by confidence on test and on unlabeled pictures, all seeds together; the diagonal is calibrated."""
+    figure, (row,) = _drawn(2, height=3)
+    methods = methods_of(runs)
+    for axes, part in zip(row, ("test", "unlabeled"), strict=True):
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
+        for name, members in methods.items():
+            bins = pd.DataFrame([each for run in members for each in run.metrics["reliability"].get(part, [])])
+            if len(bins):
+                bins[["confidence", "accuracy"]] = bins[["confidence", "accuracy"]].mul(bins["pictures"], axis=0)
+                sums = bins.groupby("bin").sum()
+                look = looks.of(name)
+                x, y = sums["confidence"] / sums["pictures"], sums["accuracy"] / sums["pictures"]
+                axes.plot(x, y, look.line, marker=look.marker, markersize=3, color=look.color)
+        axes.set_title(f"{part} pictures")
+        axes.set_xlabel("confidence, %")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+    _percent(row[0], "accuracy, %")
+    _percent(row[1], "")
+    _shared_legend(figure, methods, looks)
+    return figure
+
+
+def prototypes(run: Loaded) -> Figure | None:
+    """Cosines between the text prototypes before and after the training of one run, and how far each has moved."""
+    if run.prototypes is None:
+        return None
+    order = np.argsort(-np.array(run.metrics["labeled"]), kind="stable")
+    figure, (row,) = _drawn(3, width=2.9, height=2.6)
+    for axes, (title, rows) in zip(row, zip(("before", "after"), run.prototypes, strict=True), strict=False):
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        shown = _pooled((unit @ unit.T)[np.ix_(order, order)])
+        image = axes.imshow(shown, cmap="cividis", vmin=-0.2, vmax=1, interpolation="nearest")
+        axes.set_title(f"cosines {title}")
+        axes.set_xlabel("class, most labeled first")
+        axes.grid(visible=False)
+    figure.colorbar(image, ax=list(row[:2]), shrink=0.7)
+    before, after = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in run.prototypes)
+    moved = 1 - (before * after).sum(1)
+    row[2].plot(np.array(run.metrics["labeled"])[order], moved[order], "o", color=OWN["ulfine"], markersize=4)
+    _counts(row[2])
+    row[2].set_ylabel("1 - cosine to its start")
+    row[2].set_ylim(bottom=0)
+    return figure
+
+
+def _pooled(cosines: np.ndarray) -> np.ndarray:
+    """Means over blocks, so that no side is longer than MAP_SIDE."""
+    edges = np.linspace(0, len(cosines), min(len(cosines), MAP_SIDE) + 1).astype(int)[:-1]
+    counts = np.diff([*edges, len(cosines)])
+    return np.add.reduceat(np.add.reduceat(cosines, edges, 0), edges, 1) / np.outer(counts, counts)
+
+
+def fusion(run: Loaded) -> Figure | None:
+    """Whose class the fused logits give on test pictures, by class group."""
+    if run.fusion is None:
+        return None
+    figure, ((axes,),) = _drawn(width=6.4, height=2.2)
+    left = np.zeros(3)
+    colors = (GREY, OWN["lp"], OWN["ulfine"], OWN["fft"])
+    for (name, shares), color in zip(run.fusion.items(), colors, strict=True):
+        widths = np.array([shares[group] for group in GROUPS])
+        axes.barh(GROUPS, widths, left=left, color=color, label=name, height=0.6)
+        left += widths
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share of test pictures, %")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+    axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return figure
+
+
+def curves(runs: Sequence[Loaded], looks: Looks) -> Figure | None:
+    """Loss over steps, and accuracy on validation pictures where it was recorded."""
+    shown = {name: members for name, members in methods_of(runs).items() if len(members[0].history)}
+    if not shown:
+        return None
+    validated = any(run.metrics.get("validation_curve") for run in runs)
+    figure, (row,) = _drawn(1 + validated, width=6.4 if not validated else 3.2)
+    for name, members in shown.items():
+        look = looks.of(name)
+        for run in members:
+            row[0].plot(run.history["step"], run.history["loss"], look.line, color=look.color, linewidth=1)
+            if points := run.metrics.get("validation_curve"):
+                table = pd.DataFrame(points)
+                row[1].plot(table["step"], table["accuracy"], look.line, color=look.color, linewidth=1)
+    row[0].set_ylabel("loss")
+    for axes in row:
+        axes.set_xlabel("step")
+    if validated:
+        _percent(row[1], "validation accuracy, %")
+    _shared_legend(figure, shown, looks)
+    return figure
+
+
+def cost(costs: pd.DataFrame, runs: pd.DataFrame, looks: Looks) -> Figure | None:
+    """Accuracy against operations and against seconds of training, both on a log scale: a point for each cell."""
+    table = runs.merge(costs, on=["dataset", "setting", "backbone", "method", "seed"], suffixes=("", "_"))
+    table = table[table["flops"] > 0]
+    if table.empty:
+        return None
+    figure, (row,) = _drawn(2, height=3)
+    for axes, (column, label) in zip(row, (("flops", "operations"), ("train_seconds", "seconds")), strict=True):
+        for name, members in table.groupby("method", sort=False):
+            look = looks.of(name)
+            axes.plot(members[column], members["accuracy"], look.marker, color=look.color, markersize=5)
+        axes.set_xscale("log")
+        axes.set_xlabel(f"{label} of training")
+    _percent(row[0], "accuracy, %")
+    _percent(row[1], "")
+    _shared_legend(figure, dict.fromkeys(table["method"]), looks, lines=False)
+    return figure
+
+
+def sensitivity(sweep: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
+    """For each method of sweep.csv, validation accuracy by each key: its mean over the others, and the best of them."""
+    keys = [key for key in sweep.columns if "." in key]
+    for name, table in sweep.groupby("method", sort=False):
+        used = [key for key in keys if table[key].notna().any() and table[key].nunique() > 1]
+        if not used:
+            continue
+        figure, (row,) = _drawn(len(used), width=2.4)
+        for axes, key in zip(row, used, strict=True):
+            by_value = table.groupby(key)["accuracy"]
+            places = range(by_value.ngroups)
+            axes.plot(places, by_value.mean(), "o-", color=OWN["ulfine"], label="mean")
+            axes.plot(places, by_value.max(), "s--", color=OWN["fft"], label="best")
+            axes.set_xticks(places, [f"{value:g}" for value in by_value.groups])
+            axes.set_xlabel(key)
+            _percent(axes, "validation accuracy, %" if key == used[0] else "")
+        row[0].legend()
+        yield str(name), figure
+
+
+def _counts(axes: Axes) -> None:
+    """A log scale of labeled pictures, with plain numbers at a few places."""
+    axes.set_xscale("log")
+    axes.set_xlabel("labeled pictures of the class")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _legend(axes: Axes, number: int) -> None:
+    axes.legend(ncols=min(number, 6), loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8)
+
+
+def _shared_legend(figure: Figure, methods: dict[str, Any], looks: Looks, *, lines: bool = True) -> None:
+    handles = [
+        Line2D([], [], color=looks.of(name).color, linestyle=looks.of(name).line if lines else "",
+               marker="" if lines else looks.of(name).marker, label=name)
+        for name in methods
+    ]  # fmt: skip
+    figure.legend(handles=handles, ncols=min(len(handles), 6), loc="outside upper center", fontsize=8)

@@ -1,0 +1,104 @@
+"""Which figures a study has, with what to see in them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from ulfine.evaluation import figures
+from ulfine.evaluation.looks import STYLE, Looks
+from ulfine.evaluation.report import Study
+from ulfine.evaluation.tables import title
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure, the part of the page where it stands, and its caption."""
+
+    part: str
+    name: str  # of its files, without a suffix
+    caption: str
+    figure: Figure
+
+
+def gallery(study: Study) -> Iterator[Drawn]:
+    """Every figure that the runs of a study allow."""
+    looks = Looks(study.catalogue)
+    with mpl.rc_context(STYLE):
+        for task, runs in study.tasks:
+            for part, name, caption, figure in _of_task(runs, looks, study.roles["ulfine"]):
+                if figure is not None:
+                    stem = "-".join([*map(str, task.values()), name])
+                    yield Drawn(part, stem, f"{title(task)}. {caption}", figure)
+        for name, figure in figures.sensitivity(study.tables["sweep"]):
+            caption = (
+                f"Sensitivity of {name}: accuracy on validation pictures by each constant, over all settings of the "
+                "others: their mean, and the best. A flat line is a constant that does not matter."
+            )
+            yield Drawn("ablations", f"sensitivity-{name}", caption, figure)
+        if (figure := figures.cost(study.tables["cost"], study.tables["runs"], looks)) is not None:
+            caption = "Accuracy against what a training costs, a point for each run; better is up and to the left."
+            yield Drawn("cost", "cost", caption, figure)
+
+
+def _of_task(runs: Sequence, looks: Looks, ulfine: str) -> Iterator[tuple[str, str, str, Figure | None]]:
+    yield (
+        "groups", "groups",
+        "Accuracy of head, medium and tail classes: bars are means over seeds, points are seeds. A method that helps "
+        "the tail closes the gap between the left and the right third.",
+        figures.groups(runs, looks),
+    )  # fmt: skip
+    yield (
+        "groups", "per-class",
+        "Recall of each class by its number of labeled pictures; a point is a class of one seed, a line the mean. The "
+        "steeper the line, the more a class suffers from being rare.",
+        figures.per_class(runs, looks),
+    )  # fmt: skip
+    yield (
+        "pseudo-labels", "pseudo-labels",
+        "Pseudo-labels over time by class group: pictures whose label is kept, kept and right (both by true class), "
+        "and kept labels of these classes that are false. Tail pictures that are never kept teach nothing.",
+        figures.pseudo_labels(runs, looks),
+    )  # fmt: skip
+    yield (
+        "pseudo-labels", "confidence",
+        "Mean confidence of right and of false predictions on unlabeled pictures. Overconfident is who has both lines "
+        "at the same height.",
+        figures.confidence(runs, looks),
+    )  # fmt: skip
+    yield (
+        "reliability", "reliability",
+        "Accuracy by confidence, in 15 bins, of the final model. Below the diagonal is overconfident, above it "
+        "underconfident.",
+        figures.reliability(runs, looks),
+    )  # fmt: skip
+    shown = next((run for run in runs if run.method == ulfine), None) or next((run for run in runs if run.fusion), None)
+    if shown is not None:
+        which = f"{shown.method}, seed {shown.names['seed']}"
+        yield (
+            "prototypes", "prototypes",
+            f"Text prototypes of {which} before and after training: cosines between classes, and how far each moved. "
+            "PAF is meant to move most what is predicted most, and to leave the tail near its text.",
+            figures.prototypes(shown),
+        )  # fmt: skip
+        yield (
+            "fusion", "fusion",
+            f"Whose class the fused logits of {which} give on test pictures: of both classifiers, of one of them "
+            "alone, or of neither.",
+            figures.fusion(shown),
+        )  # fmt: skip
+    yield (
+        "curves", "curves",
+        "Loss of each training, a line for each seed, and accuracy on validation pictures where it was recorded.",
+        figures.curves(runs, looks),
+    )  # fmt: skip
+
+
+def save(drawn: Sequence[Drawn], folder: Path) -> None:
+    """Each as SVG and as PDF; the same figure gives the same bytes."""
+    with mpl.rc_context(STYLE):
+        for each in drawn:
+            each.figure.savefig(folder / f"{each.name}.svg", metadata={"Date": None})
+            each.figure.savefig(folder / f"{each.name}.pdf", metadata={"CreationDate": None})

@@ -1,0 +1,216 @@
+"""What the page of a study says, part by part."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import yaml
+
+from ulfine.evaluation.aggregate import STAND_IN
+from ulfine.evaluation.loaded import methods_of
+from ulfine.evaluation.page import Code, Drawings, Part, Table
+from ulfine.evaluation.tables import (
+    MAIN,
+    Task,
+    cell_id,
+    cells_table,
+    class_table,
+    cost_table,
+    difference_table,
+    fusion_table,
+    pseudo_table,
+    published_table,
+    score_table,
+    title,
+)
+
+if TYPE_CHECKING:
+    from ulfine.evaluation.gallery import Drawn
+
+VERDICTS = ("holds", "fails", "undecided", "not run")
+QUANTITIES = {
+    "accuracy": "accuracy",
+    "acc_tail": "accuracy on the tail",
+    "pl_false": "false among kept pseudo-labels",
+    "pl_wrong_confidence": "confidence of false predictions",
+    "log10_flops": "operations",
+    "log10_seconds": "seconds",
+}
+NO_EVIDENCE = "What holds or fails here is no evidence for or against the paper."
+MAIN_TEXT = (
+    "Accuracy is the mean class recall on the test set after the last step. Head and tail are a third of the classes "
+    "each, by number of labeled pictures. A name leads to its cells: their files, hashes and parameters.",
+    "No number of ULFine itself was published, as far as is known; none can stand beside these.",
+)
+PSEUDO_TEXT = (
+    "Right and false count where the true class is known, which training never sees. The table is of the final model: "
+    "one plain pass over the unlabeled pictures."
+)
+COST_TEXT = (
+    "Seconds and memory are of the device named; operations are counted, forward and backward. Features, which linear "
+    "probing reads and which are made once for all methods, are not in these seconds. As published: by the steps and "
+    "batches of `published` in params.yaml, at this cost per view."
+)
+CELLS_TEXT = (
+    "A number above is a mean over the metrics files of its method, each made from one run by the parameters below."
+)
+CITE_TEXT = "The paper, and this software as what produced these numbers:"
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that a page tells of."""
+
+    name: str
+    tasks: list[Task]
+    tables: dict[str, pd.DataFrame]  # runs, summary, cost, sweep
+    claims: dict[str, Any]  # claims.json
+    roles: dict[str, str]  # the method that stands for lp, lft, fft, ulfine, scratch
+    catalogue: list[str]  # all methods of params.yaml
+    classes: dict[str, list[str]]  # names by data set
+    published: pd.DataFrame  # assets/published.csv
+    citation: dict[str, Any]  # CITATION.cff
+
+
+def parts(study: Study, drawn: Sequence["Drawn"], folder: Path) -> list[Part]:
+    """The parts of the page, in order.
+
+    Args:
+        study: what was run.
+        drawn: its figures.
+        folder: where their files are.
+    """
+    drawings = Drawings(folder, f"results/{study.name}/figures")
+
+    def figures(part: str) -> list[Any]:
+        return [drawings.drawing(each.name, each.caption) for each in drawn if each.part == part]
+
+    def each(table: Callable[..., Table | None], *arguments: Any) -> list[Table]:
+        return [found for task in study.tasks if (found := table(task, *arguments)) is not None]
+
+    summary = study.tables["summary"]
+    pseudo = [*figures("pseudo-labels"), *each(pseudo_table, summary)]
+    ablations = [*each(difference_table, study.roles["ulfine"]), *figures("ablations")]
+    return [
+        what_part(study),
+        verdict_part(study.claims, study.name),
+        main_part(study),
+        Part("groups", "Head, medium and tail", blocks=[*figures("groups"), *each(class_table, study.classes)]),
+        Part("pseudo-labels", "Pseudo-labels", [PSEUDO_TEXT], pseudo),
+        Part("reliability", "Calibration", blocks=figures("reliability")),
+        Part("prototypes", "Prototypes before and after PAF", blocks=figures("prototypes")),
+        Part("fusion", "Fusion", blocks=[*figures("fusion"), *each(fusion_table)]),
+        Part("curves", "Training curves", blocks=figures("curves")),
+        Part("ablations", "Ablations and sensitivity", blocks=ablations),
+        Part("cost", "Cost", [COST_TEXT], [*figures("cost"), cost_table(study.tables["cost"])]),
+        Part("cells", "Cells, files and hashes", [CELLS_TEXT], [*each(cells_table), *parameters(study)]),
+        Part("cite", "How to cite", [CITE_TEXT], [Code(bibtex(study.citation))]),
+    ]
+
+
+def what_part(study: Study) -> Part:
+    """What was run, and what it can say."""
+    runs = [run for _, of_task in study.tasks for run in of_task]
+    seeds = dict.fromkeys(str(run.names["seed"]) for run in runs)
+    counts = Counter(each["verdict"] for each in study.claims["claims"])
+    texts = [
+        f"{len({cell_id(run.names) for run in runs})} runs: {', '.join(methods_of(runs))}; seeds {', '.join(seeds)}; "
+        f"on {'; '.join(title(names) for names, _ in study.tasks)}.",
+        f"Of the paper's claims: {', '.join(f'{counts[name]} {name}' for name in VERDICTS if counts[name])}.",
+    ]
+    stand_ins = sorted({run.names["backbone"] for run in runs if run.metrics["stand_in"]})
+    notices = [f"{STAND_IN.format(names=', '.join(stand_ins))} {NO_EVIDENCE}"] if stand_ins else []
+    return Part("what", "What was run", texts, notices=notices)
+
+
+def main_part(study: Study) -> Part:
+    """The main table of each task, and published figures beside."""
+    blocks: list[Any] = []
+    known = False
+    for task in study.tasks:
+        missing = [name for name in study.roles.values() if name not in methods_of(task[1])]
+        beside = published_table(task, study.published)
+        blocks += [score_table(task, study.tables["summary"], MAIN, missing), *([beside] if beside else [])]
+        known = known or beside is not None
+    texts = [*MAIN_TEXT, *([] if known else ["assets/published.csv has no figures of rivals on these data sets."])]
+    return Part("main", "Main table", texts, blocks)
+
+
+def verdict_part(claims: dict[str, Any], study: str) -> Part:
+    """The paper's claims, one by one."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for each in claims["claims"]:
+        names = [(name, seed) for name in each["methods"] for seed in each["seeds"]]
+        files = [file for of_method in each["sources"] for file in of_method]
+        sources = [
+            {"id": cell_id_of(file), "text": f"{name}, seed {seed}"}
+            for (name, seed), file in zip(names, files, strict=True)
+        ]
+        shown = {"verdict": each["verdict"], "sentence": each["sentence"], "numbers": numbers(each), "sources": sources}
+        groups.setdefault(title(each["task"]), []).append(shown)
+    text = (
+        f"Each claim is a difference of two methods, paired by seed, with an interval over seeds and, for accuracies, "
+        f"one over test pictures; {claims['tests']} tests share {claims['level']:.0%} confidence. A claim holds when "
+        f"both intervals lie on its side, fails when both lie on the other one; fewer than three seeds decide nothing. "
+        f"Not to raise the tail is to raise it by less than {100 * claims['margin']:g} % of its pictures. All numbers: "
+        f"results/{study}/claims.json."
+    )
+    verdicts = [{"title": name, "claims": found} for name, found in groups.items()]
+    return Part("verdicts", "What holds of the paper's claims", [text], verdicts=verdicts)
+
+
+def cell_id_of(metrics_file: str) -> str:
+    """`cell_id` of the cell that a metrics file is of, by its path results/cells/…/seed{seed}/metrics.json."""
+    *names, seed = metrics_file.split("/")[-6:-1]
+    return cell_id(dict(enumerate([*names, seed.removeprefix("seed")])))
+
+
+def numbers(finding: dict[str, Any]) -> str:
+    """What a verdict stands on, as a sentence."""
+    if finding["mean"] is None:
+        return f"{finding['reason']}."
+    costs = finding["quantity"].startswith("log10")
+
+    def shown(value: float) -> str:
+        return f"{10**value:.3g}" if costs else f"{100 * value:+.1f}"
+
+    first, second = finding["methods"]
+    text = (
+        f"{QUANTITIES[finding['quantity']]}, {first} {'over' if costs else 'less'} {second}: {shown(finding['mean'])}"
+    )
+    text += "" if costs else " points"
+    for key, name in (("interval", "seeds"), ("bootstrap", "test pictures")):
+        if finding[key]:
+            text += f"; over {name} {shown(finding[key][0])} to {shown(finding[key][1])}"
+    return f"{text}; {finding['reason']}." if finding["reason"] else f"{text}."
+
+
+def bibtex(citation: dict[str, Any]) -> str:
+    """BibTeX of the article and the software that a CITATION.cff names."""
+    entries = []
+    for kind, key, each in (
+        ("article", "ulfine", citation.get("preferred-citation")),
+        ("software", "ulfine_software", citation),
+    ):
+        if each is not None:
+            authors = [
+                author.get("name") or f"{author['family-names']}, {author['given-names']}" for author in each["authors"]
+            ]
+            fields = {"title": f"{{{each['title']}}}", "author": " and ".join(authors)}
+            fields |= {name: each[name] for name in ("year", "version", "url") if name in each}
+            lines = [f"  {name} = {{{value}}}," for name, value in fields.items()]
+            entries.append("\n".join([f"@{kind}{{{key},", *lines, "}"]))
+    return "\n\n".join(entries)
+
+
+def parameters(study: Study) -> list[Code]:
+    """The parameters of each method, as YAML, from the record of its first run."""
+    found = []
+    for names, runs in study.tasks:
+        for method, members in methods_of(runs).items():
+            text = yaml.safe_dump(members[0].record.get("parameters", {}), sort_keys=False, width=100)
+            found.append(Code(text, f"Parameters of {method}: {title(names)}"))
+    return found

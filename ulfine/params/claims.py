@@ -1,0 +1,30 @@
+"""`claims`: the tests of the paper's claims."""
+
+from pydantic import Field
+
+from ulfine.params.base import Name, Section
+
+ROLES = ("scratch", "lp", "lft", "fft", "ulfine")
+
+
+class Claims(Section):
+    """Which methods the claims are about, and how they are tested."""
+
+    lp: Name = Field(description="method that stands for linear probing")
+    lft: Name = Field(description="method that stands for lightweight fine-tuning")
+    fft: Name = Field(description="method that stands for full fine-tuning")
+    ulfine: Name = Field(description="method that stands for ULFine")
+    scratch: Name = Field(description="method that stands for training from scratch, a baseline")
+    level: float = Field(gt=0.5, lt=1, description="confidence of all intervals together")
+    margin: float = Field(gt=0, lt=1, description="difference of two accuracies that is none (0.01: one point)")
+    rising: float = Field(
+        ge=0,
+        lt=1,
+        description="a validation curve whose last third lies this much above the third before still rises: what is "
+        "compared with it is not tested",
+    )
+    draws: int = Field(ge=1000, description="bootstrap samples of the test pictures")
+
+    def roles(self) -> dict[str, str]:
+        """The method that stands for each role."""
+        return {role: getattr(self, role) for role in ROLES}
