@@ -2,13 +2,12 @@
 
     python benchmarks/conversion.py 25000 50000 100000
 
-Runs `python stages/data.py` on each number of pictures, in a copy of the project under a temporary folder, which is
+Runs `python -m stages.data` on each number of pictures, in a copy of the project under a temporary folder, which is
 removed. Resident memory is read from /proc (Linux) twenty times a second.
 """
 
 import argparse
 import copy
-import os
 import shutil
 import subprocess
 import sys
@@ -67,8 +66,8 @@ def make_project(folder: Path, number: int) -> None:
 def measured(project: Path) -> tuple[float, float, float]:
     """Seconds of the data stage, and the peaks of its memory in MiB: all that is resident, and the anonymous part."""
     started = time.perf_counter()
-    command = [sys.executable, "stages/data.py", "--dataset", "generated"]
-    stage = subprocess.Popen(command, cwd=project, env=os.environ | {"PYTHONPATH": str(project)})  # noqa: S603
+    command = [sys.executable, "-m", "stages.data", "--dataset", "generated"]
+    stage = subprocess.Popen(command, cwd=project)  # noqa: S603
     peaks = {"VmHWM": 0, "RssAnon": 0}
     while stage.poll() is None:
         status = dict(line.split(":", 1) for line in Path(f"/proc/{stage.pid}/status").read_text().splitlines())

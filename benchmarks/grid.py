@@ -136,7 +136,7 @@ def timed(folder: Path, *command: str, said: str = "") -> Taken:
     process = subprocess.Popen(  # noqa: S603
         command,
         cwd=folder,
-        env=project.environment(folder),
+        env=project.environment(),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

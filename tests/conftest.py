@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import project
+from tests import project, standins
 from tests.reruns import copied
 from ulfine.trust.locks import alone
 
@@ -73,6 +73,27 @@ def by_snakemake(tmp_path_factory) -> Path:
 def made(request, tmp_path) -> Path:
     """A copy that a test may change, made by either engine."""
     return copied(request.getfixturevalue(request.param), tmp_path)
+
+
+@pytest.fixture(scope="session")
+def made_by(request, tmp_path_factory) -> Path:
+    """A project after `dvc repro`, after Snakemake, or after Snakemake and `python -m ulfine record`."""
+    by = request.param
+
+    def make(folder: Path) -> None:
+        project.succeeded(project.run(folder, *(("dvc", "repro") if by == "dvc" else ("snakemake", "--cores", "2"))))
+        if by == "record":
+            project.succeeded(project.run(folder, "python", "-m", "ulfine", "record"))
+
+    return made_once(tmp_path_factory, f"standins-{by}", make, standins.make)
+
+
+@pytest.fixture
+def folder(made_by, tmp_path, monkeypatch) -> Path:
+    """The current folder, a copy that a test may change."""
+    found = copied(made_by, tmp_path)
+    monkeypatch.chdir(found)
+    return found
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Run stages on disks that fill up or are read-only, and where memory ends; print what came of it, as JSON.
 
-unshare --user --map-root-user --mount python tests/faults.py FOLDER CASES
+unshare --user --map-root-user --mount python -m tests.faults FOLDER CASES
 
 Every stage is run in a fork of one process, which has imported everything and may mount: the disk is a tmpfs that has
 the project on it, and whose size is set when the stage starts. CASES: a JSON list of [stage, fault, room, old]; fault

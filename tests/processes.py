@@ -16,7 +16,7 @@ def started(folder: Path, command: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             ["sh", "-c", command],
             cwd=folder,
-            env=project.environment(folder),
+            env=project.environment(),
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -33,7 +33,7 @@ def scripts(folder: Path, name: str = "") -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             words = process.cmdline()
-            if len(words) > 1 and words[1].startswith(f"stages/{name}") and Path(process.cwd()) == folder:
+            if words[1:2] == ["-m"] and words[2].startswith(f"stages.{name}") and Path(process.cwd()) == folder:
                 yield process
 
 

@@ -199,17 +199,17 @@ def write_backbone(folder: Path) -> None:
     torch.save(open_clip.CLIP(**TINY_CLIP).state_dict(), folder / "tiny.pt")
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """The environment of a user: this interpreter first on the PATH, the copied package before the installed one."""
+def environment() -> dict[str, str]:
+    """The environment of a user whose interpreter was set up for another clone: the one of these tests."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PYTEST", "COV"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return kept | {"PATH": path, "PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "1"}
+    return kept | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command in the project; the result has its exit code, stdout and stderr."""
     return subprocess.run(
-        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False, timeout=280
+        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=280
     )
 
 
@@ -239,7 +239,7 @@ def stage(folder: Path, name: str, **names: str | int) -> subprocess.CompletedPr
         succeeded(stage(folder, "recipe", **{key: names[key] for key in ("dataset", "backbone", "method")}))
     arguments = [argument for key, value in names.items() for argument in (f"--{key}", str(value))]
     traced = str(ROOT / "tests/traced.py")
-    return run(folder, "python", traced, f"trace-{name}.json", f"stages/{name}.py", *arguments)
+    return run(folder, "python", traced, f"trace-{name}.json", f"stages.{name}", *arguments)
 
 
 def succeeded(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:

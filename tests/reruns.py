@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.project import run, succeeded
 
+GIT = ("git", "-c", "user.name=me", "-c", "user.email=me@localhost")
 DETERMINISTIC = (
     "artifacts/recipes",
     "artifacts/settings",
@@ -52,3 +53,8 @@ def named(rule: str, wildcards: re.Match | None) -> str:
 
 def edit(path: Path) -> None:
     path.write_text(f"{path.read_text()}# a comment\n")
+
+
+def commit(folder: Path) -> None:
+    succeeded(run(folder, "git", "add", "--all"))
+    succeeded(run(folder, *GIT, "commit", "--quiet", "--message", "Results"))

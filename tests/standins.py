@@ -56,7 +56,7 @@ def make(folder: Path) -> Path:
     """Fill `folder` with such a project: two settings, seeds and methods, one of these from scratch."""
     project.make_project(folder)
     for script in (folder / "stages").glob("*.py"):
-        if script.stem not in ("manifest", "check"):
+        if script.stem not in ("__init__", "manifest", "check"):
             arguments = re.search(r"^def main\((.*)\) -> None:$", script.read_text(), re.MULTILINE)[1]
             text = SCRIPT.format(name=script.stem, arguments=arguments, made_from=inspect.getsource(made_from))
             script.write_text(text)

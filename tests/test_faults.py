@@ -42,8 +42,8 @@ def results(folder: Path, cases: list[tuple]) -> dict[tuple, dict]:
         [*MOUNTS, "mount", "-t", "tmpfs", "none", str(folder)], capture_output=True, check=False
     ).returncode:
         pytest.skip("this system lets users mount nothing, and no real disk can be filled")
-    command = [*MOUNTS, sys.executable, "tests/faults.py", str(folder), json.dumps(cases)]
-    environment = project.environment(ROOT)
+    command = [*MOUNTS, sys.executable, "-m", "tests.faults", str(folder), json.dumps(cases)]
+    environment = project.environment()
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600)
     return dict(zip(cases, json.loads(project.succeeded(done).stdout), strict=True))
 

@@ -79,7 +79,7 @@ def small(folder: Path, params: dict) -> Path:
 def awaited(folder: Path, engine: subprocess.Popen, stage: str) -> psutil.Process | None:
     """The first process of a stage; None when the engine ends before there is one."""
     while engine.poll() is None:
-        for found in scripts(folder, f"{SCRIPTS.get(stage, stage)}.py"):
+        for found in scripts(folder, SCRIPTS.get(stage, stage)):
             with suppress(psutil.Error):
                 if ("none" in found.cmdline()) == (stage in SCRIPTS):
                     return found

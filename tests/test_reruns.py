@@ -18,13 +18,11 @@ import pytest
 import yaml
 
 from tests import project, standins
-from tests.conftest import made_once
 from tests.project import ROOT, run, succeeded
-from tests.reruns import copied, edit, rerun
+from tests.reruns import commit, edit, rerun
 from ulfine.jobs import jobs
 
 Change = Callable[[Path], object]
-GIT = ("git", "-c", "user.name=me", "-c", "user.email=me@localhost")
 RUN = "artifacts/runs/shapes/tail/tiny/lp/seed0"
 SCORE = "results/cells/shapes/tail/tiny/lp/seed0/metrics.json"
 
@@ -72,11 +70,6 @@ def shuffle_times(folder: Path) -> None:
 def by_another_seed(folder: Path) -> None:
     shutil.rmtree(folder / RUN)
     shutil.copytree((folder / RUN).with_name("seed1"), folder / RUN, copy_function=shutil.copyfile)
-
-
-def commit(folder: Path) -> None:
-    succeeded(run(folder, "git", "add", "--all"))
-    succeeded(run(folder, *GIT, "commit", "--quiet", "--message", "Results"))
 
 
 def clone_and_pull(folder: Path) -> None:
@@ -203,27 +196,6 @@ def expected(patterns: str) -> set[str]:
     found = [set(fnmatch.filter(names, pattern)) for pattern in patterns.split()]
     assert all(found), patterns
     return set().union(*found)
-
-
-@pytest.fixture(scope="session")
-def made_by(request, tmp_path_factory) -> Path:
-    """A project after `dvc repro`, after Snakemake, or after Snakemake and `python -m ulfine record`."""
-    by = request.param
-
-    def make(folder: Path) -> None:
-        succeeded(run(folder, *(("dvc", "repro") if by == "dvc" else ("snakemake", "--cores", "2"))))
-        if by == "record":
-            succeeded(run(folder, "python", "-m", "ulfine", "record"))
-
-    return made_once(tmp_path_factory, f"standins-{by}", make, standins.make)
-
-
-@pytest.fixture
-def folder(made_by, tmp_path, monkeypatch) -> Path:
-    """The current folder, a copy that a test may change."""
-    found = copied(made_by, tmp_path)
-    monkeypatch.chdir(found)
-    return found
 
 
 def cases(made_by: Callable[[Row], tuple[str, ...]], fast: Callable[[str, str], bool]) -> pytest.MarkDecorator:

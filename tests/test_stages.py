@@ -310,9 +310,9 @@ def test_a_connection_is_noted_and_a_local_socket_is_not(tmp_path):
         )
         succeeded(stage(tmp_path, "dial"))
     assert (tmp_path / "connections.txt").read_text().splitlines() == [
-        f"stages/dial.py socket.connect {address}",
-        f"stages/dial.py socket.sendto {address}",
-        "stages/dial.py socket.getaddrinfo 127.0.0.1 80 0 0 0",
+        f"stages.dial socket.connect {address}",
+        f"stages.dial socket.sendto {address}",
+        "stages.dial socket.getaddrinfo 127.0.0.1 80 0 0 0",
     ]
 
 
@@ -348,7 +348,7 @@ def test_a_stage_that_is_told_to_download_is_seen_to_connect(tiny, params, monke
         line = one_line(stage(tiny, name, **{key: CELL[key]}))
     assert line.startswith(f"{name} {CELL[key]}: ")
     seen = (tiny / "connections.txt").read_text().splitlines()
-    assert f"stages/{name}.py socket.connect ('127.0.0.1', {server.server_port})" in seen
+    assert f"stages.{name} socket.connect ('127.0.0.1', {server.server_port})" in seen
 
 
 def cut(path: str):
@@ -502,7 +502,7 @@ def test_threads_that_are_not_those_of_the_recipe_are_refused(refused, monkeypat
 def test_the_package_of_another_clone_is_refused(tiny):
     shutil.rmtree(tiny / "ulfine")  # so that the installed one is found
     names = ["--dataset", "shapes", "--setting", "tail", "--seed", "0"]
-    line = one_line(project.run(tiny, "python", "stages/split.py", *names))
+    line = one_line(project.run(tiny, "python", "-m", "stages.split", *names))
     assert f"ulfine is imported from {ROOT / 'ulfine'}, not from here" in line
 
 
@@ -514,11 +514,12 @@ def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(tiny, params):
     eager.write_text(eager.read_text().replace("SECONDS = 30", "SECONDS = 0.1"))
     command = [
         "python",
-        "stages/train.py",
+        "-m",
+        "stages.train",
         *(str(x) for k, v in (CELL | {"method": "lp"}).items() for x in (f"--{k}", v)),
     ]
     killed = subprocess.Popen(
-        command, cwd=tiny, env=project.environment(tiny), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, cwd=tiny, env=project.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 60
     while not list((tiny / "artifacts").glob("checkpoints/*.pt")) and time.monotonic() < deadline:

@@ -1,8 +1,8 @@
-"""Run a stage script as `python SCRIPT …` would, and write down what of the package it imported and which keys it read.
+"""Run `python -m stages.NAME …`, and write down what of the package it imported and which keys it read.
 
 Connections that it tries are added to connections.txt beside TRACE.
 
-python tests/traced.py TRACE SCRIPT --key value …
+python tests/traced.py TRACE stages.NAME --key value …
 """
 
 import json
@@ -45,7 +45,7 @@ def note_keys(asked: set[str]) -> None:
     files.read_json = lambda path: Noted(read(path), asked) if watched & {*path.parts} else read(path)
 
 
-def note_connections(file: Path, script: str) -> None:
+def note_connections(file: Path, stage: str) -> None:
     """Add a line to `file` for each name that is looked up and each address that is spoken to, on the network."""
     asks = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
     speaks = {"socket.connect", "socket.sendto", "socket.sendmsg"}
@@ -53,21 +53,21 @@ def note_connections(file: Path, script: str) -> None:
     def note(event, arguments):
         if event in asks or (event in speaks and arguments[0].family != socket.AF_UNIX):
             with file.open("a") as lines:
-                print(script, event, *map(str, arguments[event in speaks :]), file=lines)
+                print(stage, event, *map(str, arguments[event in speaks :]), file=lines)
 
     sys.addaudithook(note)
 
 
 def main() -> None:
-    trace, script = Path(sys.argv[1]), sys.argv[2]
+    trace, module = Path(sys.argv[1]), sys.argv[2]
     watch, asked = Watch(), set()
     sys.meta_path.insert(0, watch)
-    note_connections(trace.with_name("connections.txt"), script)
+    note_connections(trace.with_name("connections.txt"), module)
     sys.argv = sys.argv[2:]
-    sys.path[0] = str(Path(script).parent)
+    sys.path[0] = str(Path.cwd())
     note_keys(asked)
     try:
-        runpy.run_path(script, run_name="__main__")
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
         package = Path.cwd() / "ulfine"
         files = {Path(found) for module in list(sys.modules.values()) if (found := getattr(module, "__file__", None))}

@@ -60,7 +60,7 @@ def stage(main: Callable[..., None]) -> Callable[[], None]:
     keys = inspect.signature(main).parameters
 
     def run() -> None:
-        parser = argparse.ArgumentParser(prog=f"stages/{name}.py", description=main.__globals__["__doc__"])
+        parser = argparse.ArgumentParser(prog=f"python -m stages.{name}", description=main.__globals__["__doc__"])
         for key, parameter in keys.items():
             parser.add_argument(f"--{key}", type=parameter.annotation, required=True)
         cell = vars(parser.parse_args())

@@ -21,7 +21,7 @@ def main() -> None:
         folder = Path(name)
         copied(folder, inputs=False)
         started = time.perf_counter()
-        done = subprocess.run(REPRO, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(REPRO, cwd=folder, env=environment(), capture_output=True, text=True, check=False)  # noqa: S603
         taken = time.perf_counter() - started
         if done.returncode:
             sys.exit(f"dvc repro: exit code {done.returncode}\n{done.stderr[-3000:]}")

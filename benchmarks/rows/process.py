@@ -26,7 +26,7 @@ def main() -> None:
     found = []
     with TemporaryDirectory() as folder:
         copied(Path(folder), inputs=True)
-        command, environ = [sys.executable, "stages/train.py", *arguments], environment(Path(folder))
+        command, environ = [sys.executable, "-m", "stages.train", *arguments], environment()
         for _ in range(ROUNDS + 1):
             started = time.perf_counter()
             subprocess.run(command, cwd=folder, env=environ, check=True, capture_output=True)  # noqa: S603

@@ -8,7 +8,7 @@ from dvc.repo import Repo
 from ulfine.trust.recorded import ASIDE, entries, mend
 
 ENTRY = """  {}:
-    cmd: python stages/{}.py
+    cmd: python -m stages.{}
     deps:
     - path: artifacts/params.ok
       hash: md5

@@ -66,7 +66,7 @@ def _exit(why: str) -> None:
 
 def _say(text: str) -> None:
     with suppress(OSError, ValueError):  # nobody may be listening any more
-        print(f"\n{' '.join(sys.argv)}: {text}", file=sys.stderr, flush=True)
+        print(f"\n{Path(sys.argv[0]).stem} {' '.join(sys.argv[1:])}: {text}", file=sys.stderr, flush=True)
 
 
 def engines_above() -> list[psutil.Process]:

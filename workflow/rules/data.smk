@@ -18,7 +18,7 @@ rule manifest:
     output:
         MANIFESTS,
     shell:
-        "python stages/manifest.py"
+        "python -m stages.manifest"
 
 
 rule check:
@@ -29,7 +29,7 @@ rule check:
     output:
         "artifacts/params.ok",
     shell:
-        "python stages/check.py"
+        "python -m stages.check"
 
 
 rule data:
@@ -41,7 +41,7 @@ rule data:
     output:
         directory("artifacts/data/{dataset}"),
     shell:
-        "python stages/data.py --dataset {wildcards.dataset}"
+        "python -m stages.data --dataset {wildcards.dataset}"
 
 
 rule backbone:
@@ -54,7 +54,7 @@ rule backbone:
         directory("artifacts/backbones/{backbone}"),
     threads: THREADS
     shell:
-        "python stages/backbone.py --backbone {wildcards.backbone}"
+        "python -m stages.backbone --backbone {wildcards.backbone}"
 
 
 rule setting:
@@ -66,7 +66,7 @@ rule setting:
     output:
         "artifacts/settings/{dataset}/{setting}.json",
     shell:
-        "python stages/setting.py --dataset {wildcards.dataset} --setting {wildcards.setting}"
+        "python -m stages.setting --dataset {wildcards.dataset} --setting {wildcards.setting}"
 
 
 rule split:
@@ -79,7 +79,7 @@ rule split:
     output:
         "artifacts/splits/{dataset}/{setting}/seed{seed}.json",
     shell:
-        "python stages/split.py --dataset {wildcards.dataset} --setting {wildcards.setting} --seed {wildcards.seed}"
+        "python -m stages.split --dataset {wildcards.dataset} --setting {wildcards.setting} --seed {wildcards.seed}"
 
 
 rule features:
@@ -95,4 +95,4 @@ rule features:
     resources:
         gpu=GPU,
     shell:
-        "python stages/features.py --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
+        "python -m stages.features --dataset {wildcards.dataset} --backbone {wildcards.backbone}"

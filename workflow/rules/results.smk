@@ -15,7 +15,7 @@ rule evaluate:
     output:
         "results/cells/{dataset}/{setting}/{backbone}/{method}/seed{seed}/metrics.json",
     shell:
-        "python stages/evaluate.py --dataset {wildcards.dataset} --setting {wildcards.setting}"
+        "python -m stages.evaluate --dataset {wildcards.dataset} --setting {wildcards.setting}"
         " --backbone {wildcards.backbone} --method {wildcards.method} --seed {wildcards.seed}"
 
 
@@ -33,7 +33,7 @@ rule sweep:
     resources:
         gpu=GPU,
     shell:
-        "python stages/sweep.py --dataset {wildcards.dataset} --setting {wildcards.setting}"
+        "python -m stages.sweep --dataset {wildcards.dataset} --setting {wildcards.setting}"
         " --backbone {wildcards.backbone} --method {wildcards.method} --seed {wildcards.seed}"
 
 
@@ -53,7 +53,7 @@ rule aggregate:
         f"results/{STUDY}/cost.csv",
         f"results/{STUDY}/sweep.csv",
     shell:
-        "python stages/aggregate.py"
+        "python -m stages.aggregate"
 
 
 rule report:
@@ -73,4 +73,4 @@ rule report:
         directory(f"results/{STUDY}/figures"),
         f"results/{STUDY}/report.html",
     shell:
-        "python stages/report.py"
+        "python -m stages.report"

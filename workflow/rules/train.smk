@@ -14,7 +14,7 @@ rule recipe:
     output:
         "artifacts/recipes/{dataset}/{backbone}/{method}.json",
     shell:
-        "python stages/recipe.py --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
+        "python -m stages.recipe --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
         " --method {wildcards.method}"
 
 
@@ -37,7 +37,7 @@ rule train:
     resources:
         gpu=GPU,
     shell:
-        "python stages/train.py --dataset {wildcards.dataset} --setting {wildcards.setting}"
+        "python -m stages.train --dataset {wildcards.dataset} --setting {wildcards.setting}"
         " --backbone {wildcards.backbone} --method {wildcards.method} --seed {wildcards.seed}"
 
 
@@ -56,5 +56,5 @@ rule baseline:
     resources:
         gpu=GPU,
     shell:
-        "python stages/train.py --dataset {wildcards.dataset} --setting {wildcards.setting}"
+        "python -m stages.train --dataset {wildcards.dataset} --setting {wildcards.setting}"
         " --backbone none --method {wildcards.method} --seed {wildcards.seed}"
