@@ -1,6 +1,6 @@
 """Put the cells of the grid into tables; a file left over from a dropped cell is ignored, a missing one is an error.
 
-reads   results/cells/…/metrics.json and artifacts/records/…json of every cell of the grid, sweep.csv of its sweeps
+reads   results/cells/…/metrics.json and record.json of every cell of the grid, sweep.csv of its sweeps
 writes  results/{study}/runs.csv, summary.csv, summary.md, summary.tex, cost.csv, sweep.csv
 """
 

@@ -1,15 +1,20 @@
 """Score one run.
 
-reads   artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}/, its split
-writes  results/cells/{dataset}/{setting}/{backbone}/{method}/seed{seed}/metrics.json
+reads   artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}/, its split, and what the training noted
+writes  results/cells/{dataset}/{setting}/{backbone}/{method}/seed{seed}/metrics.json, and record.json beside it: what
+        the training took; git carries both, so that tables need nothing else
 """
 
 from ulfine.stage import stage
 
+import json
+from typing import Any
+
 from ulfine.arrays import read_tensors
-from ulfine.cell import cell
-from ulfine.evaluation.cell import metrics, validation_curve
-from ulfine.files import read_csv, read_json, write_json
+from ulfine.cell import Cell, cell
+from ulfine.evaluation.cell import UNKNOWN_COST, metrics, validation_curve
+from ulfine.files import folder_sha256, new_file, read_csv, read_json, write_json
+from ulfine.git import git
 
 
 @stage
@@ -20,7 +25,22 @@ def main(dataset: str, setting: str, backbone: str, method: str, seed: int) -> N
     found = metrics(logits, summary, labeled)
     if (at.run / "validation.csv").exists():
         found["validation_curve"] = validation_curve(read_csv(at.run / "validation.csv"), labeled)
-    write_json(at.metrics, found)
+    with new_file(at.metrics) as scores, new_file(at.record) as record:  # both or none
+        write_json(scores, found)
+        write_json(record, record_of(at))
+
+
+def record_of(at: Cell) -> dict[str, Any]:
+    """What the training of these very bytes took: as committed, else as noted here, else unknown.
+
+    So the seconds of a training that gave the same result again leave the committed ones as they are.
+    """
+    run = folder_sha256(at.run)
+    noted = at.noted.read_text(encoding="utf-8") if at.noted.exists() else None
+    for text in (git("show", f"HEAD:./{at.record}"), noted):
+        if text and (found := json.loads(text)).get("run") == run:
+            return found
+    return UNKNOWN_COST | {"cell": at.names, "run": run}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Test the paper's claims on the runs of the study, draw its figures, and write the page that shows them.
 
-reads   the tables of the study; results/cells/…/metrics.json, artifacts/records/…json, artifacts/runs/… of its grid;
-        artifacts/data/; assets/published.csv; CITATION.cff
+reads   the tables of the study; results/cells/…/metrics.json and record.json of its grid; assets/published.csv;
+        CITATION.cff; of runs and data sets, whose hashes are in these files, artifacts/runs/… and artifacts/data/…
 writes  results/{study}/claims.json, results/{study}/figures/, results/{study}/report.html
 """
 
@@ -33,6 +33,7 @@ def main() -> None:
     options = at.params.claims
     grid = at.params.grid
     tasks = tasks_of(grid)
+    require_runs(tasks)
     claims = verdicts([(names, by_role(runs, options.roles())) for names, runs in tasks], options)
     study = Study(
         name=at.params.study,
@@ -52,6 +53,20 @@ def main() -> None:
         save(drawn, figures)
         page.write_text(rendered(study.name, parts(study, drawn, figures)), encoding="utf-8", newline="\n")
         write_json(verdict, claims)
+
+
+def require_runs(tasks: list[tuple[dict[str, str], list[Loaded]]]) -> None:
+    """Refuse to draw where scores came with git and the runs did not.
+
+    Raises:
+        FileNotFoundError: a run is not here.
+    """
+    for _, runs in tasks:
+        for run in runs:
+            if not run.folder.is_dir():
+                raise FileNotFoundError(
+                    f"{run.folder}: not here, but figures need it; `dvc pull` or `dvc repro` brings it"
+                )
 
 
 def tasks_of(grid: Grid) -> list[tuple[dict[str, str], list[Loaded]]]:

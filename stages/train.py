@@ -5,7 +5,8 @@ reads   artifacts/recipes/{dataset}/{backbone}/{method}.json, artifacts/data/{da
 writes  artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}/: logits.safetensors, weights.safetensors,
         cosines.safetensors, history.csv, pseudo_labels.csv, classifiers.csv, run.json, and with `validate_every`
         validation.csv; the same bytes for the same inputs
-        artifacts/records/{dataset}/{setting}/{backbone}/{method}/seed{seed}.json: time, memory, device, versions
+        artifacts/records/{dataset}/{setting}/{backbone}/{method}/seed{seed}.json: time, memory, device, versions; no
+        output for the engines, which would take other seconds for another result: `evaluate` keeps it
 """
 
 from ulfine.stage import require_threads, stage
@@ -19,7 +20,7 @@ from ulfine.arrays import write_tensors
 from ulfine.cell import Cell, cell
 from ulfine.data.features import META, Features
 from ulfine.data.store import open_store
-from ulfine.files import digest, new_file, new_folder, read_json, sha256, write_csv, write_json
+from ulfine.files import digest, folder_sha256, new_file, new_folder, read_json, sha256, write_csv, write_json
 from ulfine.pipeline import NO_BACKBONE, manifest
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.device import prepare
@@ -52,9 +53,9 @@ def main(dataset: str, setting: str, backbone: str, method: str, seed: int) -> N
             checkpoint=checkpoint,
         )
     asked = {"cell": at.names, "parameters": at.params.values, "params_digest": params_digest(at, inputs.split)}
-    with new_folder(at.run) as folder, new_file(at.record) as record:  # both or none
+    with new_folder(at.run) as folder, new_file(at.noted) as record:  # both or none
         write_run(folder, at, asked["params_digest"], result)
-        write_json(record, make_record(device, result.cost, asked))
+        write_json(record, make_record(device, result.cost, asked | {"run": folder_sha256(folder)}))
     checkpoint.remove()
 
 

@@ -32,11 +32,11 @@ STAGES = {  # in the order of the pipeline: arguments, outputs
     "split": (("dataset", "setting", "seed"), ["artifacts/splits/shapes/tail/seed0.json"]),
     "features": (("dataset", "backbone"), ["artifacts/features/shapes/tiny"]),
     "recipe": (("dataset", "backbone", "method"), ["artifacts/recipes/shapes/tiny/lp.json"]),
-    "train": (
+    "train": (tuple(LP), ["artifacts/runs/shapes/tail/tiny/lp/seed0"]),
+    "evaluate": (
         tuple(LP),
-        ["artifacts/runs/shapes/tail/tiny/lp/seed0", "artifacts/records/shapes/tail/tiny/lp/seed0.json"],
+        [f"results/cells/shapes/tail/tiny/lp/seed0/{name}.json" for name in ("metrics", "record")],
     ),
-    "evaluate": (tuple(LP), ["results/cells/shapes/tail/tiny/lp/seed0/metrics.json"]),
     "sweep": (tuple(LP), ["results/cells/shapes/tail/tiny/frozen/seed0/sweep.csv"]),
     "aggregate": (
         (),
@@ -150,7 +150,7 @@ def content(folder: Path) -> dict[str, str]:
 
 
 def timed(path: Path) -> bool:
-    of_times = path.stem == "cost" or path.name == "report.html"
+    of_times = path.stem in ("cost", "record") or path.name == "report.html"
     return ("records" in path.parts or of_times) and path.read_bytes() != b"old"
 
 

@@ -28,7 +28,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
         str(path.relative_to(folder)): path.read_bytes()
         for top in DETERMINISTIC
         for path in sorted((folder / top).rglob("*"))
-        if path.is_file() and path.name != ".snakemake_timestamp"
+        if path.is_file() and path.name not in (".snakemake_timestamp", "record.json")
     }
 
 

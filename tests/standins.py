@@ -30,7 +30,7 @@ from ulfine.trust.receipts import origin
 def main({arguments}) -> None:
     this = job("{name}", locals())
     for path in this.outputs:
-        text = made_from(this, path) + (f" {{time.time_ns()}}" if path.startswith("artifacts/records/") else "")
+        text = made_from(this, path) + (f" {{time.time_ns()}}" if path.endswith("/record.json") else "")
         if Path(path).suffix:
             write_text(Path(path), text)
         else:

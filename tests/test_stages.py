@@ -20,10 +20,11 @@ import torch
 
 from tests import project
 from tests.project import BASELINE, CELL, ROOT, stage, succeeded
+from tests.reruns import commit
 from tests.serving import serving
 from ulfine.arrays import read_tensors
 from ulfine.cell import cell
-from ulfine.files import md5, sha256
+from ulfine.files import folder_sha256, md5, sha256
 from ulfine.models.backbone import load_text_tower
 from ulfine.params.base import read_yaml
 from ulfine.pipeline import filled
@@ -32,6 +33,7 @@ LP = CELL | {"method": "lp"}
 FROZEN = CELL | {"method": "frozen"}
 RUN = "artifacts/runs/shapes/tail/tiny/{}/seed0"
 SCRATCH = "artifacts/runs/shapes/tail/none/scratch/seed0"
+NOTED = "artifacts/records/shapes/tail/tiny/lp/seed0.json"
 METRICS = "results/cells/shapes/tail/tiny/{}/seed0/metrics.json"
 
 
@@ -158,7 +160,8 @@ def test_zero_shot_is_the_cosine_of_the_joint_space(trained):
 
 
 def test_the_record_holds_what_differs_from_run_to_run(trained):
-    record = json.loads((trained / "artifacts/records/shapes/tail/tiny/lp/seed0.json").read_text())
+    record = json.loads((trained / METRICS.format("lp")).with_name("record.json").read_text())
+    assert record == json.loads((trained / NOTED).read_text())
     assert record["images_seen"] == 4 * (4 + 8 + 8)
     assert record["seconds"] > 0 and record["peak_memory_mb"] > 50 and record["num_threads"] == 1
     assert record["versions"]["torch"] and record["driver"] is None
@@ -166,6 +169,55 @@ def test_the_record_holds_what_differs_from_run_to_run(trained):
     assert record["parameters"]["methods.lp"] == {"tune": "head"} and record["wall_seconds"] > record["seconds"]
     run = json.loads((trained / RUN.format("lp") / "run.json").read_text())
     assert record["params_digest"] == run["params_digest"]
+
+
+def test_a_record_is_of_the_very_bytes_of_its_run(trained, tmp_path):
+    """As committed, else as the training here noted it, else unknown: never of another run."""
+    folder = shutil.copytree(trained, tmp_path / "project")
+    noted, kept = folder / NOTED, (folder / METRICS.format("lp")).with_name("record.json")
+
+    def evaluated() -> dict:
+        succeeded(stage(folder, "evaluate", **LP))
+        return json.loads(kept.read_text())
+
+    first = json.loads(noted.read_text())
+    commit(folder)
+    noted.write_text(json.dumps(first | {"seconds": 7}))  # the same training once more
+    kept.unlink()
+    assert evaluated() == first
+    with (folder / RUN.format("lp") / "history.csv").open("a") as history:
+        history.write("\n")
+    assert evaluated() == {
+        "cell": LP,
+        "run": folder_sha256(folder / RUN.format("lp")),
+        "seconds": None,
+        "images_seen": None,
+        "flops": None,
+        "energy_joules": None,
+        "peak_memory_mb": None,
+        "device": None,
+    }
+    again = json.loads(noted.read_text()) | {"run": folder_sha256(folder / RUN.format("lp"))}
+    noted.write_text(json.dumps(again))
+    assert evaluated() == again
+
+
+def test_tables_and_page_of_a_cell_whose_cost_is_unknown(trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "project")
+    (folder / NOTED.replace("/lp/", "/ulfine/")).unlink()
+    succeeded(stage(folder, "evaluate", **CELL, method="ulfine"))
+    succeeded(stage(folder, "aggregate"))
+    succeeded(stage(folder, "report"))
+    costs = pd.read_csv(folder / "results/tiny/cost.csv").set_index("method")
+    assert costs.loc["ulfine", ["train_seconds", "flops", "device"]].isna().all()
+    assert costs.loc["scratch", "train_seconds"] > 0
+
+
+def test_a_page_whose_runs_did_not_come_along_is_refused(trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "project")
+    shutil.rmtree(folder / RUN.format("ulfine"))
+    line = one_line(stage(folder, "report"))
+    assert line.startswith(f"report: {RUN.format('ulfine')}: not here, but figures need it; `dvc pull`")
 
 
 def test_metrics_have_the_names_of_runs_csv(trained):

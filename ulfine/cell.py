@@ -74,9 +74,14 @@ class Cell:
         return self._path("artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}")
 
     @property
-    def record(self) -> Path:
-        """File with what differs from run to run: time, memory, versions."""
+    def noted(self) -> Path:
+        """File in which a training here notes what differs from run to run, until `evaluate` takes it into `record`."""
         return self._path("artifacts/records/{dataset}/{setting}/{backbone}/{method}/seed{seed}.json")
+
+    @property
+    def record(self) -> Path:
+        """File, in git, with what its training took: time, memory, device, versions."""
+        return self._path("results/cells/{dataset}/{setting}/{backbone}/{method}/seed{seed}/record.json")
 
     @property
     def metrics(self) -> Path:

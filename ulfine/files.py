@@ -164,6 +164,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def folder_sha256(folder: Path) -> str:
+    """A hash of the names and the content of the files in a folder that holds no other."""
+    return digest({path.name: sha256(path) for path in folder.iterdir() if not path.name.startswith(".")})
+
+
 def md5(path: Path) -> str:
     """The checksum by which DVC knows files and data sets are published; it proves a whole file, not its author."""
     with path.open("rb") as file:

@@ -56,8 +56,8 @@ def cost_table(cells: list[dict[str, Any]], published: dict[str, int]) -> pd.Dat
 
 
 def _as_published(cell: dict[str, Any], views: dict[str, int]) -> dict[str, float | None]:
-    """PUBLISHED of one cell; nothing where nothing is trained."""
-    if cell["method"] not in views:
+    """PUBLISHED of one cell; nothing where nothing is trained, or nobody knows what it took."""
+    if cell["method"] not in views or not cell["images_seen"]:
         return dict.fromkeys(PUBLISHED)
     whole = views[cell["method"]]
     share = whole / cell["images_seen"]
@@ -69,7 +69,7 @@ def _to_equal(row: dict[str, Any], target: float) -> dict[str, float]:
     curve = row["validation_curve"]
     steps = next(point["step"] for point in curve if point["accuracy"] >= target)
     share = steps / curve[-1]["step"]
-    costs = [share * row[key] for key in ("seconds", "images_seen", "flops")]
+    costs = [row[key] and share * row[key] for key in ("seconds", "images_seen", "flops")]
     return dict(zip(EQUAL, [target, steps, *costs], strict=True))
 
 

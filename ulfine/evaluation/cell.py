@@ -10,6 +10,7 @@ CLASSIFIERS = ("linear", "text", "fused")
 PSEUDO_LABELS = (
     "pl_accuracy", "pl_coverage", "pl_tail_recall", "pl_wrong_confidence", "pl_right_confidence", "pl_ece",
 )  # fmt: skip
+UNKNOWN_COST = dict.fromkeys(("seconds", "images_seen", "flops", "energy_joules", "peak_memory_mb", "device"))
 KEPT = ("trainable_params", "params_digest", "stand_in", "scale", "threshold", "prior", "text_share", "text_cosine")
 
 

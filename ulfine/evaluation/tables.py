@@ -143,7 +143,7 @@ def cost_table(costs: pd.DataFrame) -> Table:
     for names, group in costs.groupby(["dataset", "setting", "backbone", "method"], sort=False):
         means = [group[column].astype(float).mean() for column in COSTS]
         rows.append(Row([Text(names[-1]), Text(", ".join(names[:-1])), *[Text(amount(mean)) for mean in means]]))
-    devices = "; ".join(dict.fromkeys(costs["device"]))
+    devices = "; ".join(dict.fromkeys(costs["device"].fillna("an unknown device")))
     return Table(f"Mean over seeds, on {devices}", ["method", "where", *COSTS.values()], rows, text=2)
 
 
@@ -172,7 +172,7 @@ def cells_table(task: Task) -> Table:
             str(run.metrics["params_digest"]),
             commit,
         ]
-        device = Text(str(run.record.get("device", "")))
+        device = Text(run.record["device"] or "unknown")
         cells = [Text(run.method), Text(str(run.names["seed"])), *[Text(each, code=True) for each in files], device]
         rows.append(Row(cells, id=cell_id(run.names)))
     header = ["method", "seed", "metrics", "sha256 of it", "run", "digest of parameters", "commit", "device"]

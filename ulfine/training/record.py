@@ -68,6 +68,10 @@ def device_name(device: torch.device) -> str:
 
 
 def _commit() -> dict[str, Any] | None:
+    if (
+        git("ls-files", "--error-unmatch", "params.yaml") is None
+    ):  # an archive may lie in a repository of another project
+        return None
     commit = git("rev-parse", "HEAD")
     if commit is None:
         return None

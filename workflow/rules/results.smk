@@ -1,7 +1,7 @@
 """From runs to tables.
 
-needs   artifacts/runs/, artifacts/records/, artifacts/splits/; for sweeps artifacts/data/, artifacts/features/
-makes   results/cells/…/metrics.json and sweep.csv, results/{study}/
+needs   artifacts/runs/, artifacts/splits/; for sweeps artifacts/data/, artifacts/features/
+makes   results/cells/…/metrics.json, record.json and sweep.csv, results/{study}/
 """
 
 
@@ -14,6 +14,7 @@ rule evaluate:
         params=parameters("evaluate"),
     output:
         "results/cells/{dataset}/{setting}/{backbone}/{method}/seed{seed}/metrics.json",
+        "results/cells/{dataset}/{setting}/{backbone}/{method}/seed{seed}/record.json",
     shell:
         "python -m stages.evaluate --dataset {wildcards.dataset} --setting {wildcards.setting}"
         " --backbone {wildcards.backbone} --method {wildcards.method} --seed {wildcards.seed}"
@@ -41,7 +42,6 @@ rule aggregate:
     """Put the cells of the grid into tables."""
     input:
         cells=expand(rules.evaluate.output, zip, **CELLS),
-        records=expand(rules.train.output.record, zip, **CELLS),
         sweeps=expand(rules.sweep.output, zip, **SWEEPS),
         code=code("aggregate"),
         params=parameters("aggregate"),
@@ -61,9 +61,6 @@ rule report:
     input:
         tables=[path for path in rules.aggregate.output if path.endswith(".csv")],
         cells=expand(rules.evaluate.output, zip, **CELLS),
-        records=expand(rules.train.output.record, zip, **CELLS),
-        runs=expand(rules.train.output.run, zip, **CELLS),
-        data=expand("artifacts/data/{dataset}", dataset=PARAMETERS.grid.dataset),
         published="assets/published.csv",
         citation="CITATION.cff",
         code=code("report"),

@@ -1,7 +1,7 @@
 """Trainings, one job per cell of the grid.
 
 needs   artifacts/data/, artifacts/splits/, and but for baselines artifacts/backbones/, artifacts/features/
-makes   artifacts/recipes/ (parameters), artifacts/runs/ (deterministic), artifacts/records/ (time, memory, device)
+makes   artifacts/recipes/ (parameters), artifacts/runs/ (deterministic)
 """
 
 
@@ -29,8 +29,7 @@ rule train:
         code=code("train"),
         params=parameters("train"),
     output:
-        run=directory("artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}"),
-        record="artifacts/records/{dataset}/{setting}/{backbone}/{method}/seed{seed}.json",
+        directory("artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}"),
     wildcard_constraints:
         backbone="(?!none/)[^/]+",
     threads: THREADS
@@ -50,8 +49,7 @@ rule baseline:
         code=code("baseline"),
         params=parameters("train", backbone="none"),
     output:
-        run=directory("artifacts/runs/{dataset}/{setting}/none/{method}/seed{seed}"),
-        record="artifacts/records/{dataset}/{setting}/none/{method}/seed{seed}.json",
+        directory("artifacts/runs/{dataset}/{setting}/none/{method}/seed{seed}"),
     threads: THREADS
     resources:
         gpu=GPU,
