@@ -15,6 +15,7 @@ from ulfine.data.store import open_store
 from ulfine.files import new_folder, sha256, write_json
 from ulfine.models.backbone import load_image_tower, load_lift, load_text_tower
 from ulfine.models.extract import extract_images, extract_text
+from ulfine.models.tokens import cut_sentences
 from ulfine.training.device import prepare
 
 
@@ -23,12 +24,18 @@ def main(dataset: str, backbone: str) -> None:
     at = cell("features", dataset=dataset, backbone=backbone)
     device = prepare(at.params.runtime)
     store = open_store(at.data)
-    classes = sentences(store.classes, at.params.prompts, at.params.class_names)
+    said = sentences(store.classes, at.params.prompts, at.params.class_names)
+    classes = dict(zip(store.classes, said, strict=True))
     imagenet = sentences(IMAGENET_CLASSNAMES, at.params.prompts, "source")
-    tower = load_image_tower(at.backbone, at.params.backbone).to(device)
+    clip, tokenizer = load_text_tower(at.backbone)
+    cut = cut_sentences(tokenizer, classes)
+    if cut:
+        print(f"features {dataset} {backbone}: {cut}", flush=True)
     with new_folder(at.features) as folder:
+        extract_text(folder, clip, tokenizer, load_lift(at.backbone), classes, imagenet)  # seconds, and may refuse
+        del clip  # its memory
+        tower = load_image_tower(at.backbone, at.params.backbone).to(device)
         extract_images(folder, store, tower, at.params.augmentation, device)
-        extract_text(folder, *load_text_tower(at.backbone), load_lift(at.backbone), classes, imagenet)
         write_json(folder / META, {"sha256": {path.name: sha256(path) for path in sorted(folder.iterdir())}})
 
 

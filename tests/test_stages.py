@@ -631,3 +631,41 @@ def test_the_text_tower_reads_the_templates_and_the_file_of_names(tiny):
     with torch.inference_mode():
         means = clip.encode_text(tokenizer(said), normalize=True).unflatten(0, (4, 2)).mean(1)
     torch.testing.assert_close(torch.from_numpy(found), torch.nn.functional.normalize(means, dim=-1))
+
+
+def name_classes(folder: Path, **said: str | list[str]) -> None:
+    """Let params.yaml of the tiny project name a file that calls its classes so."""
+    (folder / "names.yaml").write_text(json.dumps(said))
+    params = copy.deepcopy(project.PARAMS)
+    named = {"path": "names.yaml", "sha256": sha256(folder / "names.yaml")}
+    params["datasets"]["shapes"]["class_names"] = named
+    project.write_params(folder, params)
+
+
+LONG = "a photo of a very small thing that was drawn with a pen of this colour:"  # the tower takes 14 tokens
+
+
+def test_features_say_how_many_sentences_the_text_tower_cuts(tiny):
+    name_classes(tiny, blue_dot="dot", green_bar="bar", grey_cross=[f"{LONG} grey", f"{LONG} black"], red_circle="o")
+    lines = succeeded(stage(tiny, "features", dataset="shapes", backbone="tiny")).stdout.splitlines()
+    cut = "2 sentences are cut at the text tower's 16 tokens, the first one of class 'grey cross'"
+    assert lines[0] == f"features shapes tiny: {cut}" and lines[1].startswith("features shapes tiny: done in ")
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("bar", "cross"),
+    [
+        (f"{LONG} green", f"{LONG} grey"),
+        ("dog's", "dog\u2019s"),
+        ("caf\u00e9", "caf\u00c3\u00a9"),
+        ("bar", ["a photo of a bar"]),
+        ("<end_of_text> bar", "<end_of_text> cross"),
+    ],
+)
+def test_features_refuse_classes_that_the_text_tower_cannot_tell_apart(tiny, refused, bar, cross):
+    name_classes(tiny, blue_dot="dot", green_bar=bar, grey_cross=cross, red_circle="o")
+    line = refused("features", dataset="shapes", backbone="tiny")
+    apart = "the text tower cannot tell the classes 'green bar' and 'grey cross' apart: "
+    assert line.startswith(f"features shapes tiny: {apart}")
+    assert line.endswith("; give one of them another name or other sentences by class_names")

@@ -33,7 +33,9 @@ def ours(folder: Path, spec: Backbone, images: np.ndarray) -> np.ndarray:
     tower, augmentation = load_image_tower(folder, spec), Augmentation(**PARAMS["augmentation"])
     extract_images(features.folder, store, tower, augmentation, torch.device("cpu"))
     said = sentences(CLASSES, TEMPLATES, "source")
-    extract_text(features.folder, *load_text_tower(folder), load_lift(folder), said, said)
+    extract_text(
+        features.folder, *load_text_tower(folder), load_lift(folder), dict(zip(CLASSES, said, strict=True)), said
+    )
     return zero_shot_logits(features.view("test", "joint"), features.text("joint"))
 
 

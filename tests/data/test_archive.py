@@ -37,6 +37,17 @@ def test_an_archive_goes_into_the_store_and_comes_back(tmp_path):
     assert store.meta["sha256"]["train_images.npy"] == sha256(tmp_path / "store/train_images.npy")
 
 
+def test_names_of_an_archive_are_taken_in_their_composed_form(tmp_path):
+    source = archive(tmp_path / "a.npz", classes=np.array(["cafe\u0301_ noir ", "bag"]))
+    assert load(source, 8).classes == class_counts(source).classes == ["caf\u00e9 noir", "bag"]
+
+
+@pytest.mark.parametrize("name", ["Shoe", "shoe ", "shoe", "\uff53hoe", "s&#104;oe"])
+def test_names_of_an_archive_that_read_the_same_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=r"a\.npz: classes: the classes 'shoe' and '.*' read the same: "):
+        load(archive(tmp_path / "a.npz", classes=np.array(["shoe", name])), 8)
+
+
 def test_an_archive_of_colours_is_read(tmp_path):
     pixels = np.arange(2 * 8 * 8 * 3, dtype=np.uint8).reshape(2, 8, 8, 3)
     loaded = load(archive(tmp_path / "a.npz", test_images=pixels), 8)

@@ -42,6 +42,37 @@ def test_a_share_of_each_class_is_the_test_set_where_there_is_none(tmp_path):
     assert [value for value in moved if value // 10 != 1] == [value for value in test if value // 10 != 1]
 
 
+COMPOSED, APART = "caf\u00e9", "cafe\u0301"
+
+
+def test_a_class_is_the_same_in_either_unicode_form_of_its_name(tmp_path):
+    """And comes where its composed form does: apart, it would stand before `cafz`."""
+    write_classes(tmp_path / "p/train", {APART: 2, "cafz": 1})
+    write_classes(tmp_path / "p/test", {COMPOSED: 1, "cafz": 1})
+    loaded = load(folder_source(tmp_path / "p"), 8)
+    assert loaded.classes == ["cafz", COMPOSED]
+    assert loaded.parts["train"].labels.tolist() == [0, 1, 1] and greys(loaded.parts["train"]) == [10, 0, 1]
+    assert loaded.parts["test"].labels.tolist() == [0, 1] and greys(loaded.parts["test"]) == [10, 0]
+    assert class_counts(folder_source(tmp_path / "p")).classes == loaded.classes
+
+
+def test_a_share_is_drawn_alike_for_either_unicode_form_of_a_name(tmp_path):
+    """By the UTF-8 bytes of the composed form: 63 61 66 c3 a9."""
+    tests = []
+    for place, name in (("one", COMPOSED), ("other", APART)):
+        write_classes(tmp_path / place, {name: 10, "dog": 2})
+        tests.append(greys(load(folder_source(tmp_path / place, test_share=0.3), 8).parts["test"]))
+    drawn = np.random.default_rng([0x63, 0x61, 0x66, 0xC3, 0xA9]).choice(10, 3, replace=False)
+    assert tests[0] == tests[1] and tests[0][:3] == sorted(drawn.tolist())
+
+
+def test_a_share_of_a_plain_name_is_drawn_by_its_bytes_as_they_are_on_disk(tmp_path):
+    write_classes(tmp_path / "p", {"_sea__lion": 10, "dog": 2})
+    loaded = load(folder_source(tmp_path / "p", test_share=0.3), 8)
+    drawn = np.random.default_rng(list(b"_sea__lion")).choice(10, 3, replace=False)
+    assert loaded.classes == ["sea lion", "dog"] and greys(loaded.parts["test"])[:3] == sorted(drawn.tolist())
+
+
 def test_a_large_test_share_leaves_a_picture_to_train_on(tmp_path):
     write_classes(tmp_path / "p", {"ape": 3, "bee": 2})
     assert class_counts(folder_source(tmp_path / "p", test_share=0.99)) == Counts([1, 1], 0)

@@ -64,7 +64,7 @@ def test_groups_are_in_the_order_of_their_synsets(tmp_path):
     [
         ("", "needs at least two groups"),
         ("n00000001,1,g,a\nn00000002,2,g,a\n", "needs at least two groups"),
-        ("n00000001,1,g,a\nn00000002,2,h,A\n", "the classes 'a' and 'A' are alike but for case or underscores"),
+        ("n00000001,1,g,a\nn00000002,2,h,A\n", "the classes 'a' and 'A' read the same: case, underscores"),
         ("cat,1,g,a\n", "line 2: 'cat,1,g,a' is not like n01440764,449,group,name"),
         ("n00000001,one,g,a\n", "line 2: 'n00000001,one,g,a' is not like"),
         ("n00000001,1,g\n", "line 2: needs the columns synset, downsampled_label, group, name"),
@@ -78,6 +78,13 @@ def test_a_wrong_file_of_groups_is_refused_by_line(tmp_path, rows, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_groups(checked(tmp_path / "g.csv"))
     assert str(caught.value).startswith(str(tmp_path / "g.csv"))
+
+
+def test_a_group_is_the_same_in_either_unicode_form_of_its_name(tmp_path):
+    rows = "n00000001,1,g,caf\u00e9\nn00000002,2,g,cafe\u0301\nn00000003,3,h,bar\n"
+    (tmp_path / "g.csv").write_text(HEADER + rows)
+    groups = read_groups(checked(tmp_path / "g.csv"))
+    assert groups.names == ["caf\u00e9", "bar"] and groups.by_label == {1: 0, 2: 0, 3: 1}
 
 
 def test_a_changed_file_of_groups_is_noticed():

@@ -3,6 +3,7 @@
 import copy
 import os
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,9 @@ def only_links(folder: Path) -> None:
         (folder / f"train/ape/{number}.png").symlink_to(f"../bee/{number}.png")
 
 
-def copied(name: str) -> Callable[[Path], None]:
+def copied(*names: str) -> Callable[[Path], None]:
     def spoil(folder: Path) -> None:
-        for part in ("train", "test"):
+        for part, name in product(("train", "test"), names):
             (folder / part / name).mkdir()
             Image.new("RGB", (8, 8)).save(folder / part / name / "0.png")
 
@@ -91,12 +92,32 @@ FOLDERS = {
     ),
     "names that differ by case": (
         copied("Ape"),
-        "p/train: the classes 'Ape' and 'ape' are alike but for case or underscores",
+        "p/train: the classes 'Ape' and 'ape' read the same: case, underscores, white space, HTML entities and forms",
     ),
     "names that differ by underscore": (
-        lambda p: (copied("sea lion")(p), copied("sea_lion")(p)),
-        "p/train: the classes 'sea lion' and 'sea_lion' are alike but for case or underscores",
+        copied("sea lion", "sea_lion"),
+        "p/train: the classes 'sea lion' and 'sea_lion' read the same: case, underscores,",
     ),
+    "names that differ by a space at the end": (copied("ape "), "p/train: the classes 'ape' and 'ape ' read the same"),
+    "names that differ by spaces between": (
+        copied("sea lion", "sea  lion"),
+        "p/train: the classes 'sea \\x20lion' and 'sea lion' read the same",
+    ),
+    "names of two Unicode forms": (
+        copied("caf\u00e9", "cafe\u0301"),
+        "p/train: the classes 'cafe\\u0301' and 'caf\\xe9' read the same",
+    ),
+    "names of two widths": (copied("\uff41pe"), "p/train: the classes 'ape' and '\uff41pe' read the same"),
+    "a name with a ligature": (
+        copied("fish", "\ufb01sh"),
+        "p/train: the classes 'fish' and '\ufb01sh' read the same",
+    ),
+    "a name with an entity": (
+        copied("a & b", "a &amp; b"),
+        "p/train: the classes 'a & b' and 'a &amp; b' read the same",
+    ),
+    "a name of a space": (copied(" "), "p/train: a class has no name"),
+    "a name of underscores": (copied("__"), "p/train: a class has no name"),
     "a name of two lines": (copied("a\nb"), "p/train: the class 'a\\nb' has characters that cannot be printed"),
     "a name that steers the terminal": (
         copied("a\x1b[2J"),
@@ -140,14 +161,23 @@ def test_a_wrong_table_of_groups_is_refused(here, refused, case):
 NAMES = {
     "a class missing": (b"red_circle: r\ngreen_bar: g\nblue_dot: b\n", "lacks grey cross (classes: blue dot,"),
     "a class too many": (b"red_circle: r\ngreen_bar: g\nblue_dot: b\ngrey_cross: x\ncat: c\n", "has too much: cat"),
-    "one class twice": (b"red_circle: r\nred circle: s\n", "the classes 'red_circle' and 'red circle' are alike but"),
+    "one class twice": (b"red_circle: r\nred circle: s\n", "the classes 'red_circle' and 'red circle' read the same"),
+    "two of one name but for case": (
+        b"red_circle: r\ngreen_bar: R\nblue_dot: b\ngrey_cross: x\n",
+        "red circle and green bar are called the same, 'r' and 'R'",
+    ),
+    "a class that is null": (b"red_circle: r\nnull: g\n", 'line 2: null is no text to YAML; quote it: "null"'),
+    "braces": (
+        b"red_circle: a {}\ngreen_bar: g\nblue_dot: b\ngrey_cross: x\n",
+        "red circle = 'a {}': braces are filled in `prompt` alone; write the name itself",
+    ),
     "two of one name": (
         b"red_circle: r\ngreen_bar: r\nblue_dot: b\ngrey_cross: x\n",
         "red circle and green bar are ca",
     ),
     "a number for a name": (
         b"red_circle: 3\ngreen_bar: g\nblue_dot: b\ngrey_cross: x\n",
-        "red circle = 3: input should",
+        'line 1: 3 is no text to YAML; quote it: "3"',
     ),
     "not YAML": (b"red_circle: [", "not valid YAML: "),
     "not UTF-8": (b"\xff", "not UTF-8 text (invalid start byte at byte 0)"),

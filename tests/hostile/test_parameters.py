@@ -40,6 +40,14 @@ TEXTS = {
     "5000 digits": (b"train: {steps: " + b"9" * 5000 + b"}", "line 1: Exceeds the limit (4300 digits)"),
     "a key that is a list": (b"? [a]\n: b", "line 1: a key must be a word"),
     "a key given twice": (b"study: a\nstudy: b", "line 2: key 'study' is given twice"),
+    "a key that is null": (b"study: a\ndatasets: {null: {}}", 'line 2: null is no text to YAML; quote it: "null"'),
+    "a key that is true": (b"methods: {true: {}}", 'line 1: true is no text to YAML; quote it: "true"'),
+    "a key that is a number": (b"backbones: {1: {}}", 'line 1: 1 is no text to YAML; quote it: "1"'),
+    "a key that is a day": (
+        b"sweeps: {2026-01-01: {}}",
+        'line 1: 2026-01-01 is no text to YAML; quote it: "2026-01-01"',
+    ),
+    "no key": (b"study: a\n? \n: b", "line 2: (nothing) is no text to YAML"),
     "a merge": (b"a: &a {b: 1}\nc: {<<: *a}", "line 2: a key must be a word"),
     "octal or not": (
         b"study: a\ntrain: {steps: 010}",
@@ -75,6 +83,8 @@ VALUES = [
     ("study", "a/b", "study = 'a/b': string should match pattern"),
     ("study", "", "study = '': string should match pattern"),
     ("study", None, "study = None: input should be a valid string"),
+    ("study", 2026, "study = 2026: input should be a valid string; quote it if it is one"),
+    ("grid.dataset", [True], "grid.dataset.0 = True: input should be a valid string; quote it if it is one"),
     ("study", "é", "study = 'é': string should match pattern"),
     ("study", "x\n", "study = 'x\\n': string should match pattern"),
     ("grid", KeyError, "grid: field required"),

@@ -7,7 +7,8 @@ import torch
 from tests.project import ROOT
 from tests.zero_shot import open_clips, ours, pictures
 from ulfine.models.backbone import load_image_tower, load_lift, load_text_tower, save
-from ulfine.models.embedded import assemble, ridge
+from ulfine.models.embedded import CONTEXT, assemble, ridge
+from ulfine.models.tokens import cut_sentences, require_other_tokens
 from ulfine.params.backbone import Backbone
 
 SPEC = Backbone(model="lite0-minilm", pretrained="embedded", resolution=64, precision="fp32", feature_space="pooled")
@@ -57,6 +58,19 @@ def test_text_is_that_of_minilm(made):
         vectors = towers.model.encode_text(towers.tokenizer(words), normalize=True)
     cosine = vectors @ vectors.T
     assert cosine[0, 1] > 0.5 > cosine[0, 2]
+
+
+def test_its_text_tower_reads_no_accent_and_says_what_it_cuts(made):
+    """MiniLM's tokenizer drops accents, and replaces what it does not know by one token for all."""
+    tokenizer = load_text_tower(made[0])[1]
+    require_other_tokens(tokenizer, {name: [f"a photo of a {name}"] for name in ("cat", "cats", "cat's")})
+    for one, other in (("caf\u00e9", "cafe"), ("\U00013080", "\U00013081")):
+        with pytest.raises(ValueError, match=f"cannot tell the classes '{one}' and '{other}' apart"):
+            require_other_tokens(tokenizer, {one: [one], other: [other]})
+    room = CONTEXT - 2  # for the tokens at both ends
+    assert cut_sentences(tokenizer, {"cat": ["cat " * room]}) is None
+    said = cut_sentences(tokenizer, {"dog": ["dog"], "cat": ["cat " * (room + 1)]})
+    assert said == "1 sentence is cut at the text tower's 32 tokens, the first one of class 'cat'"
 
 
 def test_the_saved_folder_names_no_place_on_this_machine(made):

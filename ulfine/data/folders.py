@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ulfine.data.classes import shown
+from ulfine.data.classes import composed, shown
 from ulfine.data.pictures import SUFFIXES, read_all
 from ulfine.data.store import PARTS, Counts, LeftOut, Loaded, Part
 from ulfine.errors import printable
@@ -38,7 +38,7 @@ class Scan:
         self._inside = os.path.realpath(root)
 
     def classes(self, folder: Path, holds: str) -> dict[str, Files]:
-        """The pictures of each class, which is a folder in `folder`, by name.
+        """The pictures of each class, which is a folder in `folder`, by its name in composed form, sorted.
 
         Raises:
             ValueError: there is no such folder (`holds` says what is expected), no class, a class without pictures, or
@@ -55,8 +55,9 @@ class Scan:
                 self.others += 1
         if not names:
             raise ValueError(f"{folder}: holds no folders, of which each class needs one ({holds})")
+        names.sort(key=lambda name: (composed(name), name))
         shown(names, folder)
-        return {name: self.pictures(folder / name) for name in sorted(names)}
+        return {composed(name): self.pictures(folder / name) for name in names}
 
     def pictures(self, folder: Path) -> Files:
         """The pictures below `folder`, also in folders of their own.

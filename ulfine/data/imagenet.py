@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ulfine.data import downsampled
-from ulfine.data.classes import shown
+from ulfine.data.classes import composed, shown
 from ulfine.data.downsampled import Batch, find_batches
 from ulfine.data.folders import Files, Scan, part_of
 from ulfine.data.pictures import square
@@ -45,7 +45,7 @@ def read_groups(file: CheckedFile) -> Groups:
     for line, row in enumerate(read_csv(path), start=2):
         if tuple(row) != COLUMNS or None in row.values():
             raise ValueError(f"{path}: line {line}: needs the columns {', '.join(COLUMNS)}")
-        synset, label, group, name = row.values()
+        synset, label, group, name = map(composed, row.values())
         if not SYNSET.fullmatch(synset) or not label.isdecimal() or not group or not name:
             raise ValueError(f"{path}: line {line}: {','.join(row.values())!r} is not like n01440764,449,group,name")
         if synset in of_synset or int(label) in of_label or names.setdefault(group, name) != name:

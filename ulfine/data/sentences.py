@@ -3,14 +3,30 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, StrictStr
+from pydantic import AfterValidator, Discriminator, Field, StrictStr, StringConstraints, Tag
 
-from ulfine.data.classes import shown
+from ulfine.data.classes import alike, shown, tidy
 from ulfine.files import proved
 from ulfine.params.base import read_yaml, validated
 from ulfine.params.dataset import CheckedFile, ClassNames
 
-Said = Annotated[StrictStr, Field(min_length=1)]
+
+def _without_braces(text: str) -> str:
+    if "{" in text or "}" in text:
+        raise ValueError("braces are filled in `prompt` alone; write the name itself in their place")
+    return text
+
+
+Said = Annotated[
+    StrictStr,
+    StringConstraints(strip_whitespace=True, min_length=1),
+    AfterValidator(_without_braces),
+    AfterValidator(tidy),
+]
+Called = Annotated[
+    Annotated[Said, Tag("name")] | Annotated[list[Said], Field(min_length=1), Tag("sentences")],
+    Discriminator(lambda value: "sentences" if isinstance(value, list) else "name"),
+]
 
 
 def sentences(classes: list[str], templates: list[str], names: ClassNames) -> list[list[str]]:
@@ -40,17 +56,23 @@ def read_names(file: CheckedFile, classes: list[str] | None) -> dict[str, str | 
     """
     path = Path(file.path)
     proved(path, file.sha256)
-    read = read_yaml(path)
-    given = dict(zip(shown(map(str, read), path), read.values(), strict=True))
+    read = read_yaml(path, text_alone=True)
+    given = dict(zip(shown(read, path), read.values(), strict=True))
     known = given.keys() if classes is None else set(classes)
     for what, odd in (("lacks", known - given.keys()), ("has too much:", given.keys() - known)):
         if odd:
             raise ValueError(
                 f"{path}: {what} {', '.join(sorted(odd)[:5])} (classes: {', '.join(sorted(known)[:5])}, …)"
             )
-    called = validated(dict[str, Said | Annotated[list[Said], Field(min_length=1)]], given, f"{path}: ")
-    for said in called.values():
-        same = [other for other in called if called[other] == said]
-        if len(same) > 1:
-            raise ValueError(f"{path}: {' and '.join(same)} are called the same, {said!r}")
+    called = validated(dict[str, Called], given, f"{path}: ")
+    _require_distinct(called, path)
     return called
+
+
+def _require_distinct(called: dict[str, str | list[str]], path: Path) -> None:
+    first: dict[str | frozenset[str], str] = {}
+    for name, said in called.items():
+        read = alike(said) if isinstance(said, str) else frozenset(map(alike, said))
+        other = first.setdefault(read, name)
+        if other != name:
+            raise ValueError(f"{path}: {other} and {name} are called the same, {called[other]!r} and {said!r}")

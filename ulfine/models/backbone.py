@@ -35,7 +35,7 @@ from ulfine.models.tower import ImageTower
 from ulfine.params.backbone import Backbone
 
 CONFIG, WEIGHTS, LIFT, META = "open_clip_config.json", "open_clip_model.safetensors", "lift.safetensors", "meta.json"
-Tokenizer = Callable[[list[str]], Tensor]
+Tokenizer = Callable[..., Tensor]  # sentences to (N, context length); `context_length` asks for another
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Frozen features: every picture once through the image tower, per view; class names through the text tower."""
 
-from collections.abc import Callable
 from itertools import chain, product
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from ulfine.data.augmentation import key, strong_views, weak_views
 from ulfine.data.features import SPACES, TEXT, Filling
 from ulfine.data.resident import Pictures
 from ulfine.data.store import Store
+from ulfine.models.backbone import Tokenizer
+from ulfine.models.tokens import Sentences, require_other_rows, require_other_tokens
 from ulfine.models.tower import ImageTower
 from ulfine.params.augmentation import Augmentation
 from ulfine.progress import progress
@@ -72,18 +73,23 @@ def _forward(tower: ImageTower, images: Tensor) -> Spaces:
 def extract_text(
     folder: Path,
     clip: nn.Module,
-    tokenizer: Callable[[list[str]], Tensor],
+    tokenizer: Tokenizer,
     lift: Tensor | None,
-    classes: list[list[str]],
+    classes: Sentences,
     imagenet: list[list[str]],
 ) -> None:
     """Write text.safetensors: unit prototypes and the mean over ImageNet's names, in each space that has them.
 
     The lift takes unit text of the joint space to the pooled image space (LIFT initialises its classifier this way).
 
-    classes: K lists of sentences. imagenet: those of open_clip's ImageNet class names.
+    imagenet: sentences of each of open_clip's ImageNet class names.
+
+    Raises:
+        ValueError: two classes are the same to the text tower.
     """
-    named, imagenet = (prototypes(clip, tokenizer, of_class) for of_class in (classes, imagenet))
+    require_other_tokens(tokenizer, classes)
+    named, imagenet = (prototypes(clip, tokenizer, said) for said in (list(classes.values()), imagenet))
+    require_other_rows(named, list(classes))
     spaces = {"joint": (named, imagenet)}
     if lift is not None:
         spaces["pooled"] = tuple(nn.functional.normalize(text @ lift, dim=-1) for text in (named, imagenet))
@@ -95,7 +101,7 @@ def extract_text(
 
 
 @torch.inference_mode()
-def prototypes(clip: nn.Module, tokenizer: Callable[[list[str]], Tensor], classes: list[list[str]]) -> Tensor:
+def prototypes(clip: nn.Module, tokenizer: Tokenizer, classes: list[list[str]]) -> Tensor:
     """(K, E) unit mean of the unit embeddings of each class's sentences, as open_clip's zero-shot classifier has it."""
     said = list(chain.from_iterable(classes))
     chunks = [said[start : start + SENTENCES] for start in range(0, len(said), SENTENCES)]

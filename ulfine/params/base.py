@@ -40,7 +40,8 @@ class Section(BaseModel):
 class _Loader(yaml.SafeLoader):
     """safe_load that reads what YAML 1.2, and so DVC, reads, and refuses what they would read differently.
 
-    1e-3 and 1.5e3 are numbers. A key given twice, a merge key, 010 (8 or 10?) and on (true or a word?) are refused.
+    1e-3 and 1.5e3 are numbers. A key given twice, a merge key, 010 (8 or 10?) and on (true or a word?) are refused, and
+    so is a key that is no text to YAML: null, true, 2020.
     """
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
@@ -58,7 +59,14 @@ class _Loader(yaml.SafeLoader):
             if key.value in seen:
                 raise ValueError(f"{_line(key)}: key {key.value!r} is given twice")
             seen.add(key.value)
+            self.require_text(key)
         return super().construct_mapping(node, deep)
+
+    def require_text(self, node: yaml.ScalarNode) -> None:
+        """Refuse a key that would become another text than what stands in the file, or none."""
+        if node.tag != TEXT:
+            found = node.value or "(nothing)"
+            raise ValueError(f'{_line(node)}: {found} is no text to YAML; quote it: "{node.value}"')
 
     def construct_plain(self, node: yaml.ScalarNode) -> int | bool:
         kind = node.tag.removeprefix(TAG)
@@ -67,7 +75,23 @@ class _Loader(yaml.SafeLoader):
         return self.construct_yaml_int(node) if kind == "int" else self.construct_yaml_bool(node)
 
 
+class _TextLoader(_Loader):
+    """Takes text alone; a key may also be a whole number, which is the text that stands there."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if isinstance(node, yaml.ScalarNode):
+            super().require_text(node)
+        return super().construct_object(node, deep)
+
+    def require_text(self, node: yaml.ScalarNode) -> None:
+        if node.tag == f"{TAG}int" and NUMBER.fullmatch(node.value):
+            node.tag = TEXT
+        super().require_text(node)
+
+
 TAG = "tag:yaml.org,2002:"
+TEXT = f"{TAG}str"
+NUMBER = re.compile(r"0|-?[1-9]\d*")  # str(int(…)) of it is the same
 EXPONENT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
 PLAIN = {"int": re.compile(r"[-+]?(0|[1-9]\d*)"), "bool": re.compile("true|false", re.IGNORECASE)}
 EXAMPLES = {"int": "a decimal number without leading zeros", "bool": "true or false"}
@@ -80,23 +104,26 @@ def _line(node: yaml.Node) -> str:
     return f"line {node.start_mark.line + 1}"
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, text_alone: bool = False) -> dict[str, Any]:
     """The mapping in a YAML file: as long as the text is the same, the same object, which nobody may change.
 
+    text_alone: values are text, or lists and mappings of it, and keys are text or whole numbers, which become text.
+
     Raises:
-        ValueError: the file is not YAML, not a mapping, gives a key twice, or can be read in two ways.
+        ValueError: the file is not YAML, not a mapping, gives a key twice, or can be read in two ways; or something is
+            not the text that it must be.
     """
     try:
-        return parsed(path.read_text(encoding="utf-8"), str(path))
+        return parsed(path.read_text(encoding="utf-8"), str(path), text_alone)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
 
 
 @lru_cache(maxsize=8)  # Snakemake's rules ask for params.yaml once for each cell
-def parsed(text: str, where: str) -> dict[str, Any]:
+def parsed(text: str, where: str, text_alone: bool = False) -> dict[str, Any]:
     """The mapping in a YAML text; `where` names it in the message, see `read_yaml`."""
     try:
-        values = _Loader(text).get_single_data()
+        values = (_TextLoader if text_alone else _Loader)(text).get_single_data()
     except yaml.YAMLError as error:
         raise ValueError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValueError as error:
@@ -143,8 +170,10 @@ def _one_line(error: ErrorDetails, values: object) -> str:
     message = f"{message[0].lower()}{message[1:]}"
     if not path:
         return message
-    shown = "" if absent or isinstance(found, (Mapping, list)) else f" = {found!r}"
-    return f"{'.'.join(path)}{shown}: {message}"
+    if absent or isinstance(found, (Mapping, list)):
+        return f"{'.'.join(path)}: {message}"
+    quoted = "; quote it if it is one" if error["type"] == "string_type" else ""
+    return f"{'.'.join(path)} = {found!r}: {message}{quoted}"
 
 
 def _holds(container: object, part: int | str) -> bool:
