@@ -80,6 +80,7 @@ def test_verify_goes_by_dvc_lock_where_nothing_else_is_known(by_dvc, tmp_path):
     folder = copied(by_dvc, tmp_path)
     for path in (folder / "artifacts/receipts").rglob("*.json"):
         path.unlink()
+    assert not re.search("stale|missing", ulfine(folder, "status"))
     assert ulfine(folder, "adopt") == "17 of 17 jobs are done and right, 17 of them newly proved by dvc.lock\n"
     for path in (folder / "artifacts/receipts").rglob("*.json"):
         path.unlink()
@@ -111,6 +112,28 @@ def test_a_dvc_lock_that_a_kill_cut_off_is_mended(by_dvc, tmp_path):
     assert ulfine(folder, "unlock") == "no lock is left over\n"
     assert rerun(folder, "dvc") <= {"aggregate", "report"}  # DVC restores the others from its run-cache
     assert read_yaml(folder / "dvc.lock") == parsed(text, "dvc.lock")
+
+
+def test_a_dvc_lock_that_is_half_merged_is_left_to_its_users(by_dvc, tmp_path):
+    folder = copied(by_dvc, tmp_path)
+    text = (folder / "dvc.lock").read_text()
+    ours, theirs = text[: text.index("    cmd:")], text[text.index("    cmd:") :]
+    (folder / "dvc.lock").write_text(f"{ours}<<<<<<< HEAD\n{theirs}=======\n{theirs}>>>>>>> other\n")
+    merged = (folder / "dvc.lock").read_bytes()
+    number = len(ours.splitlines()) + 1
+    line = f"dvc.lock: line {number} is a mark of a merge; take one side whole (`git checkout --ours dvc.lock`"
+    for command in ("verify", "unlock", "ready"):
+        assert refused(folder, command)[1].startswith(line)
+    assert (folder / "dvc.lock").read_bytes() == merged
+
+
+def test_a_grid_that_dvc_cannot_read_is_explained_before_it_tries(by_dvc, params, tmp_path):
+    folder = copied(by_dvc, tmp_path)
+    params["grid"]["method"] = "lp"
+    project.write_params(folder, params)
+    line = refused(folder, "ready")[1]
+    assert re.match(r"params\.yaml: grid\.method = 'lp': .*list", line)
+    assert run(folder, "snakemake", "-n").stderr == line
 
 
 def test_what_is_versioned_names_no_user_and_no_place(made):

@@ -86,6 +86,15 @@ def clone_and_pull(folder: Path) -> None:
     succeeded(run(folder, "dvc", "pull"))
 
 
+def clone_with_leftovers(folder: Path) -> None:
+    """After a seed, a method and a setting were dropped, whose files stay in the tree."""
+    change(grid__seed=[1], grid__setting=["flat"], grid__baseline=[])(folder)
+    succeeded(run(folder, "dvc", "repro"))
+    clone_and_pull(folder)
+    assert "up to date" in succeeded(run(folder, "dvc", "status")).stdout
+    assert (folder / SCORE).exists() and not (folder / RUN).exists()
+
+
 def go_back_a_commit(folder: Path) -> None:
     """After a run of one cell with another value, which was committed as well."""
     commit(folder)
@@ -156,6 +165,7 @@ TABLE = {
     "the time of files alone": Row(touch),
     "all times, as after a copy": Row(shuffle_times),
     "a clone, and `dvc pull`": Row(clone_and_pull, by_dvc=True),
+    "the same, where cells were dropped before": Row(clone_with_leftovers, by_dvc=True),
     "`git checkout`, and `dvc checkout`": Row(go_back_a_commit, by_dvc=True),
     "an artifact deleted": Row(lambda folder: shutil.rmtree(folder / RUN), snakemake=OF_RUN),
     "an artifact replaced": Row(by_another_seed, snakemake=OF_RUN),
@@ -248,3 +258,48 @@ def test_snakemake_does_what_it_plans_and_dvc_takes_it_over(folder, name):
     assert rerun(folder, "snakemake", dry=True) == set()
     succeeded(run(folder, "python", "-m", "ulfine", "record"))
     assert rerun(folder, "dvc") == set()
+
+
+@pytest.mark.parametrize("made_by", ["dvc"], indirect=True)
+def test_the_same_results_made_again_leave_git_clean(folder):
+    """Seconds differ, and are nobody's result."""
+    commit(folder)
+    for path in ("artifacts", ".dvc/cache", ".dvc/tmp"):
+        shutil.rmtree(folder / path)
+    assert {"train@shapes-tail-tiny-lp-0", "sweep@shapes-tail-tiny-frozen-0"} - rerun(folder, "dvc") == {
+        "sweep@shapes-tail-tiny-frozen-0"
+    }
+    assert not succeeded(run(folder, "git", "status", "--short")).stdout
+    assert "stale" not in succeeded(run(folder, "python", "-m", "ulfine", "status")).stdout
+    assert rerun(folder, "snakemake", dry=True) == set()
+
+
+@pytest.mark.parametrize("made_by", ["dvc"], indirect=True)
+def test_what_dvc_was_told_to_record_is_not_taken_for_right(folder):
+    """`dvc commit --force` writes down whatever is there; receipts know which cells and tables are of the old value."""
+
+    def stale_by_itself() -> set[str]:
+        told = run(folder, "python", "-m", "ulfine", "verify")
+        assert told.returncode == 1
+        return set(re.findall(r"^(\S+): stale: ", told.stdout, re.MULTILINE))
+
+    def made(*names: str) -> None:
+        succeeded(run(folder, "dvc", "repro", "--single-item", *names))
+
+    LEARNING_RATE(folder)
+    made("check", "recipe@shapes-tiny-lp", "train@shapes-tail-tiny-lp-0", "evaluate@shapes-tail-tiny-lp-0")
+    succeeded(run(folder, "dvc", "commit", "--force"))
+    assert "up to date" in succeeded(run(folder, "dvc", "status")).stdout
+    left = {"train@shapes-tail-tiny-lp-1", "train@shapes-flat-tiny-lp-0", "train@shapes-flat-tiny-lp-1"}
+    for _ in range(2):  # looking changes nothing
+        assert rerun(folder, "snakemake", dry=True) == expected(OF_LP) - {
+            "recipe@shapes-tiny-lp",
+            "train@shapes-tail-tiny-lp-0",
+            "evaluate@shapes-tail-tiny-lp-0",
+        }
+        assert stale_by_itself() == left | {"aggregate", "report"}
+    for name in sorted(left):
+        made("--force", name, name.replace("train", "evaluate"))
+    succeeded(run(folder, "dvc", "commit", "--force"))
+    assert rerun(folder, "snakemake", dry=True) == {"aggregate", "report"}
+    assert stale_by_itself() == {"aggregate", "report"}

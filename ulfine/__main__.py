@@ -16,7 +16,7 @@ from ulfine.params.reference import reference
 from ulfine.params.root import Params, load
 from ulfine.pipeline import PARAMS
 from ulfine.study import KEYS, choose, own_study, studies
-from ulfine.trust.engines import at_work, unlock
+from ulfine.trust.engines import at_work, tell_dvc, unlock
 from ulfine.trust.handover import adopt, record
 from ulfine.trust.recorded import mend
 from ulfine.trust.states import states, table
@@ -126,8 +126,8 @@ def print_unlocked() -> None:
 
 
 def freed() -> list[str]:
-    """Remove locks and mend dvc.lock, unless an engine is at work; what was done, a line each."""
-    return [line for line in (*unlock(), mend()) if line]
+    """Remove locks, mend dvc.lock, and tell DVC whether there is git, unless an engine is at work; a line for each."""
+    return [line for line in (*unlock(), mend(), tell_dvc()) if line]
 
 
 def make_ready() -> None:

@@ -19,8 +19,10 @@ def checked(path: Path) -> Params:
 
     Raises:
         ValueError: one line with the key, the value and what is allowed.
+            Also where `artifacts` is a link.
         OSError: params.yaml, a source of pictures or a file of names is not there.
     """
+    _require_own_folders()
     params = load(path)
     for backbone in params.grid.backbone:
         require_unchanged(params.backbones[backbone])
@@ -43,6 +45,15 @@ def checked(path: Path) -> Params:
                 except ValueError as error:
                     raise ValueError(f"{path}: datasets.{dataset}.settings.{setting}: {error}") from None
     return params
+
+
+def _require_own_folders() -> None:
+    for name in ("artifacts", "results"):
+        if Path(name).is_symlink():
+            raise ValueError(
+                f"{name}: is a link, and DVC follows none out of the repository; remove it, and keep DVC's cache where "
+                "there is room instead: `dvc cache dir PATH`, then `dvc config cache.type symlink`"
+            )
 
 
 def write_ok() -> None:

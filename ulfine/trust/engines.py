@@ -1,4 +1,4 @@
-"""One engine at a time on a tree, and what a killed one leaves behind.
+"""One engine at a time on a tree, what a killed one leaves behind, and what DVC must be told of the place.
 
 DVC keeps a table of who uses which files (dvc/rwlock.py) and refuses what is in use. Snakemake enters itself there, so
 that each engine refuses to start while the other works, and names it.
@@ -8,6 +8,8 @@ import atexit
 import fcntl
 import json
 import os
+import subprocess
+import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -20,6 +22,7 @@ TABLE = Path(".dvc/tmp/rwlock")
 BETWEEN = Path(".dvc/tmp/lock")  # which DVC holds while none of its stages runs
 ALIVE = Path(".snakemake/alive.lock")  # which every Snakemake that runs here shares
 LEFT = (Path(".snakemake/locks"), Path(".snakemake/incomplete"))
+LOCAL = Path(".dvc/config.local")  # DVC's settings of this place alone
 IN_USE = ("artifacts", "results")
 
 
@@ -81,6 +84,21 @@ def unlock() -> list[str]:
         TABLE.unlink()
         done.append(f"{TABLE}: removed")
     return done + [f"{path}: removed" for path in _remove_left()]
+
+
+def tell_dvc() -> str | None:
+    """Let DVC work without git where there is none, as in an archive of the source, and with it once there is.
+
+    Returns what was changed, None for nothing.
+    """
+    here = Path.cwd()
+    found = any((folder / ".git").exists() for folder in (here, *here.parents))
+    without = LOCAL.exists() and "no_scm" in LOCAL.read_text(encoding="utf-8")
+    if found != without:
+        return None
+    value = ["--unset", "core.no_scm"] if found else ["core.no_scm", "true"]
+    subprocess.run([sys.executable, "-m", "dvc", "config", "--local", *value], check=True)  # noqa: S603 (our own words)
+    return f"{'a' if found else 'no'} git repository here: DVC goes {'with' if found else 'without'} one from now on"
 
 
 def _remove_left() -> list[Path]:

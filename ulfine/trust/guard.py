@@ -41,6 +41,18 @@ def keep_watch() -> None:
     threading.Thread(target=_watch, args=(above, alarm, wake), daemon=True).start()
 
 
+def stop_together() -> None:
+    """From now on a SIGINT to this engine reaches its stages as well, as Ctrl-C in a terminal does by itself."""
+    signal.signal(signal.SIGINT, _pass_on)
+
+
+def _pass_on(number: int, _: FrameType | None) -> None:
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            process.send_signal(number)
+    raise KeyboardInterrupt
+
+
 def _stop(number: int, _: FrameType | None) -> None:
     for each in STOPS:
         signal.signal(each, signal.SIG_IGN)  # the second Ctrl-C of an impatient user would leave half-made files

@@ -11,7 +11,7 @@ from ulfine.jobs import Job
 from ulfine.trust.engines import at_work
 from ulfine.trust.fingerprints import STAMP, fingerprint
 from ulfine.trust.receipts import origin, read_receipt, ticket, write_receipt
-from ulfine.trust.recorded import entries, proves
+from ulfine.trust.recorded import entries
 from ulfine.trust.states import BROKEN, DONE, STALE, State, states, table
 
 
@@ -22,7 +22,7 @@ def record() -> str:
         ValueError: a result is not what params.yaml, the code and its inputs would give now, or an engine is at work.
     """
     _require_quiet()
-    found = states()
+    found, _ = settle()
     if any(state.name != DONE for state in found):
         print(table(found))
         raise ValueError("not everything is done and right, so nothing is recorded")
@@ -59,37 +59,37 @@ def settle() -> tuple[list[State], int]:
     ticket changes, so that it runs again.
     """
     look = cache(fingerprint)
-    found, taken = states(look), 0
-    unproved = [state.job for state in found if state.name == STALE and state.before is None]
-    recorded = entries() if unproved else {}
-    for job in unproved:
-        if job.address in recorded and proves(recorded[job.address], job, look):
-            write_receipt(job, origin(job, look))
-            taken += 1
-    found = states(look) if taken else found
+    found = states(look)
+    taken = [state.job for state in found if state.by_dvc]
+    for job in taken:
+        write_receipt(job, origin(job, look))
     now = time.time_ns()
     for state in found:
         if state.name == DONE:
             _set_times(state.job, now)
         elif state.name in (STALE, BROKEN) and state.before is None:
             ticket(state.job, again=now)
-    return found, taken
+    return found, len(taken)
 
 
 def _set_times(job: Job, now: int) -> None:
-    newest = max(map(_time, (ticket(job), *map(Path, job.inputs))))
+    newest = max(max(_times(path)) for path in (ticket(job), *map(Path, job.inputs)))
     outputs = [Path(path) for path in job.outputs]
-    if min(map(_time, outputs)) < newest:
+    if min(_times(path)[0] for path in outputs) < newest:
         for path in outputs:
             for each in (path, path / STAMP):
-                if each.exists():
-                    os.utime(each, ns=(now, max(now, newest)))
+                if each.exists():  # a link is given a time of its own: DVC's cache, where it leads to, may be another's
+                    os.utime(each, ns=(now, max(now, newest)), follow_symlinks=False)
 
 
-def _time(path: Path) -> int:
-    """When a file or folder changed, in nanoseconds, as Snakemake has it."""
+def _times(path: Path) -> tuple[int, int]:
+    """When a file or folder changed, in nanoseconds, as Snakemake has it: itself, and what it links to.
+
+    Of an output it takes the first, of an input the later one.
+    """
     stamp = path / STAMP
-    return (stamp if stamp.exists() else path).stat().st_mtime_ns
+    at = stamp if stamp.exists() else path
+    return at.lstat().st_mtime_ns, at.stat().st_mtime_ns
 
 
 def _require_quiet() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ulfine.files import digest, read_json, write_json, write_together
 from ulfine.jobs import Job
+from ulfine.pipeline import manifest
 from ulfine.trust.fingerprints import Fingerprint, fingerprint
 
 RECEIPTS = Path("artifacts/receipts")
@@ -62,6 +63,23 @@ def difference(job: Job, look: Look = fingerprint) -> str | None:
         if found is None or receipt["outputs"][path]["md5"] != found.md5:
             return f"{path} is not what the stage left"
     return None
+
+
+def contradicts(job: Job, look: Look = fingerprint) -> bool:
+    """Whether the receipt knows the outputs that are there, and that they come from other parameters or inputs.
+
+    Then no one else can vouch for them: `dvc commit` writes down whatever is there. It may for another code, as an edit
+    of code can leave every byte as it is.
+    """
+    receipt = read_receipt(job)
+    if receipt is None:
+        return False
+    for path in job.outputs:
+        left, found = receipt["outputs"].get(path), look(path)
+        if left is None or found is None or left["md5"] != found.md5:
+            return False
+    now, code = origin(job, look), {str(manifest(job.stage, {})): None}
+    return receipt["inputs"] | code != now["inputs"] | code or bool(changed(receipt["parameters"], now["parameters"]))
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -20,12 +20,14 @@ def entries() -> dict[str, dict[str, Any]]:
     """What is recorded, by address of the stage.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: the file is damaged, or half merged.
     """
     if not DVC_LOCK.exists():
         return {}
-    found = _sound(DVC_LOCK.read_text(encoding="utf-8"))
+    text = DVC_LOCK.read_text(encoding="utf-8")
+    found = _sound(text)
     if found is None:
+        _require_merged(text)
         raise ValueError(f"{DVC_LOCK}: damaged, by a kill while DVC wrote it; mend it with `python -m ulfine unlock`")
     return found
 
@@ -35,6 +37,9 @@ def mend() -> str | None:
 
     These are the stages before the cut, and of the others what the committed file has of them. What DVC then misses it
     restores from its run-cache, and what Snakemake made `record` writes again.
+
+    Raises:
+        ValueError: it is not damaged but half merged, and only its users know which side to take.
     """
     from dvc.utils.serialize import dumps_yaml  # DVC's own YAML, which has 1e-05 for a number
 
@@ -43,6 +48,7 @@ def mend() -> str | None:
     text = DVC_LOCK.read_text(encoding="utf-8")
     if _sound(text) is not None:
         return None
+    _require_merged(text)
     *_, last = re.finditer(r"^  \S", f"  .{text}", re.MULTILINE)  # where the stage begins that was cut off
     committed = _sound(git("show", f"HEAD:./{DVC_LOCK}") or "") or {}
     saved = committed | (_sound(text[: max(0, last.start() - 3)]) or {})
@@ -50,6 +56,16 @@ def mend() -> str | None:
     write_text(ASIDE, text)
     write_text(DVC_LOCK, dumps_yaml({"schema": "2.0", "stages": saved}))
     return f"{DVC_LOCK}: was damaged; {len(saved)} stages could be saved, and what was there is in {ASIDE}"
+
+
+def _require_merged(text: str) -> None:
+    mark = re.search(r"^(<{7}|={7}|>{7})( |$)", text, re.MULTILINE)
+    if mark:
+        line = text.count("\n", 0, mark.start()) + 1
+        raise ValueError(
+            f"{DVC_LOCK}: line {line} is a mark of a merge; take one side whole (`git checkout --ours {DVC_LOCK}`, or "
+            "--theirs), and the same command again makes what it lacks"
+        )
 
 
 def _sound(text: str) -> dict[str, dict[str, Any]] | None:
@@ -64,8 +80,13 @@ def _sound(text: str) -> dict[str, dict[str, Any]] | None:
         return None
 
 
-def proves(entry: dict[str, Any], job: Job, look: Look) -> bool:
-    """Whether dvc.lock says that what is there now was made by this job, from what is there now."""
+def proves(entry: dict[str, Any] | None, job: Job, look: Look) -> bool:
+    """Whether dvc.lock says that what is there now was made by this job, from what is there now.
+
+    entry: what it says of the job; None when it says nothing.
+    """
+    if entry is None:
+        return False
     watched = {path["path"]: path["md5"] for path in entry.get("deps", ()) if path["path"] != CHECKED}
     hashes = watched | {path["path"]: path["md5"] for path in entry.get("outs", ())}
     recorded = {key: value for values in entry.get("params", {}).values() for key, value in values.items()}

@@ -1,16 +1,18 @@
 """How far the grid is: for each job whether its outputs are right, stale, missing, being made, or could not be made."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ulfine.code import write_manifests
 from ulfine.jobs import Job, jobs
 from ulfine.trust.fingerprints import fingerprint
 from ulfine.trust.locks import holder
-from ulfine.trust.receipts import FAILED, Look, difference, log_of
+from ulfine.trust.receipts import FAILED, Look, contradicts, difference, log_of
+from ulfine.trust.recorded import entries, proves
 
 DONE, RUNNING, BROKEN, STALE, MISSING = STATES = ("done", "running", "failed", "stale", "missing")
 SHOWN = 20  # jobs that are not done
@@ -24,18 +26,20 @@ class State:
     name: str  # of STATES
     why: str = ""
     before: str | None = None  # the job before it that is not done, where nothing else is wrong with it
+    by_dvc: bool = False  # done, as dvc.lock says, and not yet a receipt
 
 
 def states(look: Look | None = None) -> list[State]:
     """The state of every job of the grid, upstream first.
 
+    What is right is told by receipts, and where these know nothing by dvc.lock: after a clone, a pull, a checkout.
     A job whose outputs are right is stale all the same when one before it is, as what that will leave is not known.
     """
-    look = look or cache(fingerprint)
+    look, recorded = look or cache(fingerprint), cache(entries)
     write_manifests()
     found, open_outputs = [], {}
     for job in jobs():
-        state = _state(job, look)
+        state = _state(job, look, recorded)
         waits = next((open_outputs[path] for path in job.inputs if path in open_outputs), None)
         if state.name == DONE and waits:
             state = State(job, STALE, f"after {waits}", waits)
@@ -45,7 +49,7 @@ def states(look: Look | None = None) -> list[State]:
     return found
 
 
-def _state(job: Job, look: Look) -> State:
+def _state(job: Job, look: Look, recorded: Callable[[], dict[str, Any]]) -> State:
     log = log_of(job)
     who = holder(log)
     if who:
@@ -54,6 +58,8 @@ def _state(job: Job, look: Look) -> State:
     why = None if absent else difference(job, look)
     if not absent and why is None:
         return State(job, DONE)
+    if not absent and not contradicts(job, look) and proves(recorded().get(job.address), job, look):
+        return State(job, DONE, by_dvc=True)
     failure = _failure(log)
     if failure:
         return State(job, BROKEN, f"{failure} ({log})")

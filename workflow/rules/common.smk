@@ -12,6 +12,7 @@ from ulfine.errors import explained
 from ulfine.jobs import job
 from ulfine.pipeline import NAMES, PARAMS, manifest
 from ulfine.trust.engines import at_work, hold, recover
+from ulfine.trust.guard import stop_together
 from ulfine.trust.handover import settle
 from ulfine.trust.receipts import ticket
 
@@ -40,6 +41,7 @@ onstart:
     if workflow.is_main_process:
         try:
             hold()
+            stop_together()
         except ValueError as error:
             sys.exit(str(error))
 
