@@ -1,12 +1,11 @@
 """What the text tower reads for each class: its name in every template, or sentences of its own."""
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, StrictStr
 
 from ulfine.data.classes import shown
-from ulfine.files import proved
+from ulfine.files import located, proved
 from ulfine.params.base import read_yaml, validated
 from ulfine.params.dataset import CheckedFile, ClassNames
 
@@ -38,7 +37,7 @@ def read_names(file: CheckedFile, classes: list[str] | None) -> dict[str, str | 
     Raises:
         ValueError, FileNotFoundError: as `sentences` says.
     """
-    path = Path(file.path)
+    path = located(file.path)
     proved(path, file.sha256)
     read = read_yaml(path)
     given = dict(zip(shown(map(str, read), path), read.values(), strict=True))

@@ -14,6 +14,7 @@ from open_clip.constants import HF_CONFIG_NAME, HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS
 from open_clip.pretrained import _get_safe_alternatives
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
+from ulfine.files import located
 from ulfine.models import hub
 from ulfine.models.checkpoint import checkpoint_in
 from ulfine.models.configuration import read_configuration
@@ -46,7 +47,7 @@ def source(spec: Backbone) -> Source:
     if spec.model.startswith(HUB):
         return _from_hub(spec.model)
     if spec.model.startswith(FOLDER):
-        return _from_folder(Path(spec.model.removeprefix(FOLDER)))
+        return _from_folder(located(spec.model.removeprefix(FOLDER)))
     if spec.model.endswith(".json"):
         config, given = read_configuration(_existing("model", spec.model))
         return _source(config, given, _existing("pretrained", spec.pretrained))
@@ -149,6 +150,7 @@ def _source(
 
 
 def _existing(key: str, name: str) -> Path:
-    if not Path(name).is_file():
+    path = located(name)
+    if not path.is_file():
         raise ValueError(f"{key} = {name!r}: no such file")
-    return Path(name)
+    return path
