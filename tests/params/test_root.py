@@ -238,6 +238,17 @@ def change(params: dict, key: str, value: object) -> None:
             "local-dir:a",
             "backbones.tiny: pretrained = 'tiny.pt': local-dir:a brings its weights",
         ),
+        *(
+            (
+                "backbones.tiny",
+                entry | {"pretrained": file},
+                f"backbones.tiny: pretrained = {file!r}: a checkpoint is read by its ending (allowed: .safetensors, "
+                ".pt, .pth, .bin, .npz); save its state_dict as .safetensors",
+            )
+            for entry in (BACKBONE, TAGGED)
+            for file in ("w.ckpt", "a/b", "w.pkl", "w.pt.zip", "~/w", "w.PT", "a\\b", "x.safetensors.index.json")
+        ),
+        ("backbones.tiny", TAGGED | {"pretrained": "laion400m_e32"}, OK),
         ("backbones.tiny", WEIGHED | {"model": "hf-hub:a/b@main"}, OK),
         (
             "backbones.tiny",

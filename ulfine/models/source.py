@@ -18,7 +18,7 @@ from ulfine.files import located
 from ulfine.models import hub
 from ulfine.models.checkpoint import checkpoint_in
 from ulfine.models.configuration import read_configuration
-from ulfine.params.backbone import FOLDER, HUB, HUB_NAME, Backbone
+from ulfine.params.backbone import ENDINGS, FOLDER, HUB, HUB_NAME, Backbone
 
 QUICKGELU = "-quickgelu"
 # Its tag says nothing, which reads as GELU, and it has no twin: the configuration is believed, as open_clip does.
@@ -79,6 +79,8 @@ def require_tag(model: str, tag: str) -> None:
     if not open_clip.get_pretrained_cfg(model, tag):
         tags = open_clip.list_pretrained_tags_by_model(model)
         hint = f"use model: {twin}, which has it" if offered else f"neither a file nor one of the tags {tags}"
+        if located(tag).exists() and not offered:
+            hint = f"is no tag, and lies here without an ending that is read ({ENDINGS})"
         raise ValueError(f"pretrained = {tag!r} of model {model}: {hint}")
     trained = open_clip.get_pretrained_cfg(model, tag).get("quick_gelu", False)
     if trained == _quick_gelu(model) or (model, tag) in BELIEVED:
@@ -151,6 +153,12 @@ def _source(
 
 def _existing(key: str, name: str) -> Path:
     path = located(name)
+    if path.is_dir():
+        raise ValueError(
+            f"{key} = {name!r}: is a folder; name the file in it, or a folder of open_clip: {FOLDER}{name}"
+        )
+    if path.parent.is_file():
+        raise ValueError(f"{key} = {name!r}: {path.parent} is a file, not a folder")
     if not path.is_file():
         raise ValueError(f"{key} = {name!r}: no such file")
     return path
