@@ -8,7 +8,7 @@ from ulfine.stage import stage
 
 from ulfine.cell import cell
 from ulfine.data.sources import load
-from ulfine.data.store import write_store
+from ulfine.data.store import few, write_store
 from ulfine.files import new_folder
 
 
@@ -18,7 +18,12 @@ def main(dataset: str) -> None:
     source, resolution = at.params.source, at.params.resolution
     with new_folder(at.data) as folder:
         meta = write_store(folder, load(source, resolution), resolution, source.licence)
-    counts = {"that cannot be read": len(meta["skipped"]), "links": meta["links"], "other files": meta["others"]}
+    broken = few(meta.get("skipped_by_class", {}))
+    counts = {
+        f"that cannot be read ({broken})": len(meta["skipped"]),
+        "links": meta["links"],
+        "other files": meta["others"],
+    }
     left_out = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
     if left_out:
         print(f"data {dataset}: left out {left_out} ({at.data}/meta.json)")

@@ -16,7 +16,7 @@ from ulfine.files import write_json
 def main(dataset: str, setting: str, seed: int) -> None:
     at = cell("split", dataset=dataset, setting=setting, seed=seed)
     store = open_store(at.data)
-    with naming(store.classes):
+    with naming(store.classes, store.skipped):
         content = manifest(at.params.setting, store.labels["train"], len(store.classes), seed)
     write_json(at.split, content)
 

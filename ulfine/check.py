@@ -5,6 +5,7 @@ from pathlib import Path
 from ulfine.data.sentences import read_names
 from ulfine.data.sources import class_counts
 from ulfine.data.splits import naming, require_enough, wanted_counts
+from ulfine.device import require_not_absent
 from ulfine.files import write_text
 from ulfine.models.checkpoint import require_unchanged
 from ulfine.params.root import Params, load
@@ -12,10 +13,12 @@ from ulfine.params.root import Params, load
 OK = Path("artifacts/params.ok")
 
 
-def checked(path: Path) -> Params:
+def checked(path: Path, here: bool = True) -> Params:
     """The parameters in `path`, with enough pictures in every class for every split of the grid.
 
     Files that they name with a hash are proved, so that a changed one is noticed wherever it is used.
+
+    here: this machine will do the work, and so must have the device.
 
     Raises:
         ValueError: one line with the key, the value and what is allowed.
@@ -24,6 +27,8 @@ def checked(path: Path) -> Params:
     """
     _require_own_folders()
     params = load(path)
+    if here:
+        require_not_absent(params.runtime.device)
     for backbone in params.grid.backbone:
         require_unchanged(params.backbones[backbone])
     for dataset in params.grid.dataset:

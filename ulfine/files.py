@@ -13,6 +13,14 @@ from typing import Any, BinaryIO
 from ulfine.errors import NO_ROOM, system_error
 
 
+def located(path: str) -> Path:
+    """Where a path of params.yaml lies: `~` and `~user` are homes, as in a shell.
+
+    Expanded where it is used, as parameters are kept with results, which name no user.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser raises where there is no such user)
+
+
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """A folder to fill; it becomes `target` when the block ends and vanishes when the block raises.

@@ -9,8 +9,9 @@ from PIL import Image
 
 from tests.pictures import folder_source, grey, greys, write_classes
 from tests.project import write_pictures
+from ulfine.data.pictures import FORMATS
 from ulfine.data.sources import class_counts, load
-from ulfine.data.store import Counts, LeftOut
+from ulfine.data.store import Counts, LeftOut, write_store
 
 
 def test_a_folder_is_read_class_by_class_in_the_order_of_names(tmp_path):
@@ -218,6 +219,15 @@ def test_broken_pictures_are_left_out_where_the_source_says_so(tmp_path):
     assert sorted(map(str, greys(kept.parts["train"]) + greys(kept.parts["test"]))) == sorted(
         ["0", "ape/1.png", "2", "10", "11", "12"]
     )
-    stopped = load(folder_source(tmp_path / "p", test_share=0.3), 8)
-    with pytest.raises(ValueError, match=r"p/ape/1\.png: not a readable picture \(none of JPEG"):
-        greys(stopped.parts["train"]) + greys(stopped.parts["test"])
+    assert not kept.stops
+
+
+def test_broken_pictures_end_the_store_where_the_source_does_not_say_so(tmp_path):
+    write_classes(tmp_path / "p", {"train/ape": 3, "train/bee": 3, "test/ape": 2, "test/bee": 1})
+    for name in ("train/bee/1.png", "train/bee/2.png", "test/ape/0.png"):
+        (tmp_path / "p" / name).write_bytes(b"no")
+    (tmp_path / "store").mkdir()
+    with pytest.raises(ValueError) as caught:
+        write_store(tmp_path / "store", load(folder_source(tmp_path / "p"), 8), 8, "none")
+    first = f"{tmp_path}/p/train/bee/1.png: not a readable picture (none of {', '.join(FORMATS)})"
+    assert str(caught.value) == f"{first}; 3 of 9 pictures cannot be read; broken: skip leaves such pictures out"

@@ -122,6 +122,7 @@ def write_folders(folder: Path) -> None:
 def test_folders_of_synsets_become_groups(source):
     found = source("folder")
     write_folders(Path(found.path))
+    assert load(found, 8).stops and not load(found.model_copy(update={"broken": "skip"}), 8).stops
     assert class_counts(found) == Counts([3, 3], 0)
     loaded = load(found, 8)
     assert loaded.classes == ["fish", "bird"]

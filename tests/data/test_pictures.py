@@ -248,10 +248,8 @@ def test_a_machine_that_fails_stops_the_reading(tmp_path, monkeypatch, error, sa
     Image.fromarray(random_bytes(40, 40, 3)).save(tmp_path / "1.png", kind)
     source = folder_source(tmp_path, broken=broken)
     found = read_all([str(tmp_path / f"{number}.png") for number in (0, 1)], source, 8)
-    if broken == "skip":
-        assert next(found) == Broken("0.png", f"none of {', '.join(FORMATS)}")
-    else:
-        found = read_all([str(tmp_path / "1.png")], source, 8)
+    reason = f"none of {', '.join(FORMATS)}"
+    assert next(found) == Broken("0.png", reason, f"{tmp_path}/0.png: not a readable picture ({reason})")
     monkeypatch.setattr(Failing, "error", error, raising=False)
     monkeypatch.setattr(Path, "open", lambda path, _: io.BufferedReader(Failing(path), 512))
     with pytest.raises(ValueError) as caught:

@@ -1,13 +1,14 @@
 """The array store: what is written, what is left out, and how much memory that takes."""
 
 import tracemalloc
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from tests.pictures import folder_source, random_bytes, write_classes
 from ulfine.data.sources import load
-from ulfine.data.store import Broken, LeftOut, Loaded, Part, open_store, write_store
+from ulfine.data.store import Broken, LeftOut, Loaded, Part, few, open_store, write_store
 
 
 def test_the_store_keeps_pictures_without_a_label(tmp_path):
@@ -30,7 +31,7 @@ def stored(folder, labels: list[int], pictures: list, left_out: tuple[int, int] 
 def test_broken_pictures_leave_neither_row_nor_label(tmp_path):
     """12 pictures, of which 3 go: the header says 9, one digit less, and the file is as np.save writes it."""
     pixels = random_bytes(12, 4, 4, 3)
-    pictures = [Broken(f"{i}.png", f"why {i}") if i in (0, 5, 11) else pixels[i] for i in range(12)]
+    pictures = [Broken(f"{i}.png", f"why {i}", "") if i in (0, 5, 11) else pixels[i] for i in range(12)]
     meta = stored(tmp_path, [0] * 4 + [1] * 3 + [2] * 3 + [-1] * 2, pictures, left_out=(7, 2))
     kept = [1, 2, 3, 4, 6, 7, 8, 9, 10]
     np.save(tmp_path / "expected.npy", pixels[kept])
@@ -40,6 +41,8 @@ def test_broken_pictures_leave_neither_row_nor_label(tmp_path):
     assert meta == store.meta and (meta["links"], meta["others"]) == (7, 2) and meta["unlabeled"] == 1
     assert meta["skipped"] == {"0.png": "why 0", "5.png": "why 5", "11.png": "why 11"}
     assert meta["counts"]["train"] == [3, 2, 3]
+    assert meta["skipped_by_class"] == {"train": {"ape": 1, "bee": 1, "without a label": 1}, "test": {}}
+    assert store.skipped == meta["skipped_by_class"]["train"]
 
 
 def test_a_store_without_broken_pictures_has_the_bytes_that_numpy_writes(tmp_path):
@@ -47,7 +50,36 @@ def test_a_store_without_broken_pictures_has_the_bytes_that_numpy_writes(tmp_pat
     meta = stored(tmp_path, [0, 1, 2], list(pixels))
     np.save(tmp_path / "expected.npy", pixels)
     assert (tmp_path / "train_images.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()
-    assert meta["skipped"] == {} and meta["links"] == meta["others"] == 0
+    assert meta["skipped"] == {} and meta["links"] == meta["others"] == 0 and "skipped_by_class" not in meta
+    assert open_store(tmp_path).skipped == {}
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"train": {1, 2}, "test": {0}}, "p/train 1.png: not a readable picture (why); 3 of 7 pictures cannot be read"),
+        ({"train": set(), "test": {2}}, "p/test 2.png: not a readable picture (why); 1 of 7 pictures cannot be read"),
+    ],
+)
+def test_pictures_that_cannot_be_read_stop_once_all_are_counted(tmp_path, capsys, where, message):
+    def pictures(part: str, number: int) -> Iterator[np.ndarray | Broken]:
+        for i, pixels in enumerate(random_bytes(number, 4, 4, 3)):
+            line = f"p/{part} {i}.png: not a readable picture (why)"
+            yield Broken(f"{part} {i}.png", "why", line) if i in where[part] else pixels
+
+    sizes = {"train": 4, "test": 3}
+    parts = {part: Part(np.arange(size) % 3, pictures(part, size)) for part, size in sizes.items()}
+    with pytest.raises(ValueError) as caught:
+        write_store(tmp_path, Loaded(["ape", "bee", "cat"], "here", parts, stops=True), 4, "none")
+    assert str(caught.value) == f"{message}; broken: skip leaves such pictures out"
+    first = message.partition(";")[0]
+    assert f"{first}; looking at the others\n" in capsys.readouterr().err  # at once, as the rest may take an hour
+    assert not (tmp_path / "meta.json").exists()
+
+
+def test_a_long_list_of_classes_is_cut():
+    counts = {"train": {"ape": 1, "bee": 9, "cat": 2, "dog": 2}, "test": {"ape": 4, "eel": 1, "fox": 1, "gnu": 1}}
+    assert few(counts) == "bee: 9, ape: 5, cat: 2, dog: 2, eel: 1, 2 more classes"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +92,7 @@ def test_a_store_without_broken_pictures_has_the_bytes_that_numpy_writes(tmp_pat
 )
 def test_a_class_of_which_nothing_is_left_is_an_error(tmp_path, labels, broken, message):
     pixels = random_bytes(4, 4, 4, 3)
-    pictures = [Broken(f"{i}.png", "why") if i in broken else pixels[i] for i in range(4)]
+    pictures = [Broken(f"{i}.png", "why", "") if i in broken else pixels[i] for i in range(4)]
     with pytest.raises(ValueError, match=message):
         stored(tmp_path, labels, pictures)
     assert not (tmp_path / "meta.json").exists()

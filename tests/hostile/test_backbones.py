@@ -12,10 +12,13 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from open_clip.model import convert_to_custom_text_state_dict
 from safetensors.torch import save as tensors
 
 from tests import project
 from tests.project import TINY_CLIP
+from ulfine.models.fetch import fetch
+from ulfine.params.backbone import Backbone
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,7 @@ TORN = "truncated, or not a checkpoint"
 WEIGHT = "visual.conv1.weight"
 ONE = '{"%s":{"dtype":"%s","shape":[%s],"data_offsets":[%s]}}'
 FILES: dict[str, tuple[str, Callable[[dict], bytes], str]] = {
-    "pt, nothing": ("x.pt", lambda _: b"", TORN),
+    "pt, nothing": ("x.pt", lambda _: b"", "an empty file"),
     "pt, a page": ("x.pt", lambda _: b"<html>404</html>", TORN),
     "pt, zeros": ("x.pt", lambda _: bytes(4096), TORN),
     "pt, cut": ("x.pt", lambda state: saved(state)[:-500], TORN),
@@ -91,19 +94,19 @@ FILES: dict[str, tuple[str, Callable[[dict], bytes], str]] = {
     "pt, TorchScript": ("x.pt", lambda _: script(), "a TorchScript archive, which holds code"),
     "pt, a list": ("x.pt", lambda _: saved([1, 2]), "no weights by name in it"),
     "pt, nothing in it": ("x.pt", lambda _: saved({}), "no weights by name in it"),
-    "pt, numbers": ("x.pt", lambda _: saved({"a": 1}), "does not fit model tiny.json: Missing key"),
-    "pt, a weight missing": ("x.pt", lambda state: saved(without(state)), "does not fit model tiny.json: Missing key"),
+    "pt, numbers": ("x.pt", lambda _: saved({"a": 1}), "no weights by name in it"),
+    "pt, a weight missing": ("x.pt", lambda state: saved(without(state)), "does not fit model tiny.json: lacks vis"),
     "pt, a weight too many": (
         "x.pt",
         lambda state: saved(state | {"more": torch.ones(1)}),
-        "does not fit model tiny.json: Un",
+        "does not fit model tiny.json: has too much: more",
     ),
     "pt, another shape": (
         "x.pt",
         lambda state: saved(state | {WEIGHT: torch.ones(9, 3, 8, 8)}),
         "does not fit model tiny.js",
     ),
-    "safetensors, nothing": ("x.safetensors", lambda _: b"", TORN),
+    "safetensors, nothing": ("x.safetensors", lambda _: b"", "an empty file"),
     "safetensors, a page": ("x.safetensors", lambda _: b"<html>404</html>", TORN),
     "safetensors, cut": ("x.safetensors", lambda state: tensors(state)[:-100], TORN),
     "safetensors, a header beyond its end": ("x.safetensors", lambda _: header("{}", 2**60), TORN),
@@ -118,6 +121,144 @@ FILES: dict[str, tuple[str, Callable[[dict], bytes], str]] = {
     "npz, objects": ("x.npz", lambda _: npz(a=np.array([None], object)), "no weights by name in it, or not in the for"),
     "npz, a picture": ("x.npz", lambda _: b"\x89PNG\r\n", TORN),
 }
+
+
+def under(prefix: str) -> Callable[[dict], bytes]:
+    return lambda state: saved({prefix + name: tensor for name, tensor in state.items()})
+
+
+def tower(begin: str, shown: str) -> Callable[[dict], bytes]:
+    """One tower alone, by open_clip's separate names, or by its own."""
+
+    def content(state: dict) -> bytes:
+        state = convert_to_custom_text_state_dict(state)
+        return saved({shown + name.removeprefix(begin): state[name] for name in state if name.startswith(begin)})
+
+    return content
+
+
+def of_transformers(_: dict) -> bytes:
+    names = ("text_model.embeddings.position_ids", "vision_model.pre_layrnorm.weight", "logit_scale", "text_projection")
+    return saved(dict.fromkeys(names, torch.ones(1)))
+
+
+OPTIMIZER = {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]}
+FOREIGN: dict[str, tuple[str, Callable[[dict], bytes], str]] = {
+    "under model": (
+        "x.pt",
+        lambda state: saved({"epoch": 3, "model": state, "optimizer": OPTIMIZER}),
+        "its weights lie under 'model', where open_clip does not look; save torch.load(FILE)['model'] as .safetensors",
+    ),
+    **{
+        f"under {key}": ("x.bin", lambda state, key=key: saved({key: state}), f"its weights lie under '{key}', where")
+        for key in ("model_state_dict", "module", "ema", "net", "params")
+    },
+    "under two": (
+        "x.pth",
+        lambda state: saved({"model": state, "ema": state}),
+        "its weights lie under 'model', 'ema',",
+    ),
+    "under many": (
+        "x.pt",
+        lambda state: saved({f"m{number}": state for number in range(9)}),
+        "its weights lie under 'm0', 'm1', 'm2' and 6 more, where open_clip does not look; save torch.load(FILE)['m0']",
+    ),
+    "under two keys": (
+        "x.pt",
+        lambda state: saved({"checkpoint": {"model": state, "step": 1}}),
+        "its weights lie under 'checkpoint/model', where open_clip does not look; save torch.load(FILE)['checkpoint'][",
+    ),
+    "under state_dict and another": (
+        "x.pt",
+        lambda state: saved({"state_dict": {"model": state}}),
+        "its weights lie under 'state_dict/model', where",
+    ),
+    "under model, with a prefix": (
+        "x.pt",
+        lambda state: saved(
+            {"model": {f"module.{name}": tensor for name, tensor in state.items()}, "ema": {"a": torch.ones(1)}}
+        ),
+        "its weights lie under 'model', where open_clip does not look",
+    ),
+    "under model, of another network": (
+        "x.pt",
+        lambda _: saved({"model": torch.nn.Linear(2, 2).state_dict()}),
+        "its weights lie under 'model', where",
+    ),
+    **{
+        f"all with {prefix}": (
+            "x.pt",
+            under(prefix),
+            f"50 of its 50 names begin with '{prefix}', which those of open_clip do not; save it as .saf",
+        )
+        for prefix in ("model.", "_orig_mod.", "clip.", "model.clip.", "base_model.model.", "_orig_mod.module.")
+    },
+    "most with a prefix": (
+        "x.safetensors",
+        lambda state: tensors(
+            {f"clip.{name}": tensor for name, tensor in state.items()} | {"head.bias": torch.ones(2)}
+        ),
+        "50 of its 51 names begin with 'clip.', which",
+    ),
+    "the image tower": (
+        "x.pt",
+        tower("visual.", "visual."),
+        "holds the image tower alone (visual.class_embedding, vis",
+    ),
+    "the image tower by its own names": (
+        "x.pt",
+        tower("visual.", ""),
+        "holds the image tower alone (class_embedding, ",
+    ),
+    "the text tower": ("x.pt", tower("text.", "text."), "holds the text tower alone (text."),
+    "the text tower by OpenAI's names": ("x.pt", tower("text.", ""), "holds the text tower alone ("),
+    "of transformers": (
+        "x.bin",
+        of_transformers,
+        "has the names of a CLIPModel of transformers (text_model.embeddings",
+    ),
+    "another network": (
+        "x.pt",
+        lambda _: saved({f"layer{number}.weight": torch.ones(1) for number in range(200)}),
+        "does not fit model tiny.json: lacks ",
+    ),
+    "a pickle as safetensors": (
+        "x.safetensors",
+        saved,
+        "a file of torch.save under the name of a .safetensors; rename",
+    ),
+    "an old pickle as safetensors": (
+        "x.safetensors",
+        lambda _: pickle.dumps({}),
+        "a file of torch.save under the name of a .safetensors; rename it to .pt",
+    ),
+    "safetensors as pt": ("x.pt", tensors, "a .safetensors file under the name of a .pt; rename it to .safetensors"),
+    "safetensors as bin": ("x.bin", tensors, "a .safetensors file under the name of a .bin; rename it to .safetensors"),
+    "a pointer": (
+        "x.pt",
+        lambda _: b"version https://git-lfs.github.com/spec/v1\n",
+        "a pointer of git-lfs, not the file",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_weights_that_lie_elsewhere_are_refused_with_the_place_in_a_short_line(here, tiny, state, refused, case):
+    name, content, reason = FOREIGN[case]
+    (here / name).write_bytes(content(state))
+    tiny(pretrained=name)
+    line = refused("backbone", backbone="tiny")
+    assert line.startswith(f"{name}: {reason}") and len(line) < 300
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda state: {"state_dict": state}, lambda state: {f"module.{k}": v for k, v in state.items()}]
+)
+def test_what_open_clip_unwraps_itself_is_read(here, tiny, state, wrap):
+    torch.save(wrap(state), here / "tiny.pt")
+    tiny()
+    found = fetch(Backbone(**project.PARAMS["backbones"]["tiny"]))
+    assert torch.equal(found.model.state_dict()[WEIGHT], state[WEIGHT])
 
 
 def without(state: dict) -> dict:
@@ -183,7 +324,10 @@ NAMES = {
         "pretrained = 'opnai' of model ViT-B-16: neither a file",
     ),
     "no such file": ({"pretrained": "y.pt"}, "pretrained = 'y.pt': no such file"),
-    "a folder for a file": ({"pretrained": "pictures.pt"}, "pretrained = 'pictures.pt': no such file"),
+    "a folder for a file": (
+        {"pretrained": "pictures.pt"},
+        "pretrained = 'pictures.pt': is a folder; name the file in it, or a folder",
+    ),
     "no such configuration": ({"model": "huge.json"}, "model = 'huge.json': no such file"),
     "the wrong activation": (
         {"model": "ViT-B-16", "pretrained": "openai"},
@@ -192,6 +336,14 @@ NAMES = {
     "not cached": (
         {"model": "ViT-B-16-quickgelu", "pretrained": "openai"},
         "open_clip_model.safetensors or open_clip_pyto",
+    ),
+    "a file without an ending": (
+        {"model": "ViT-B-32", "pretrained": "pictures"},
+        "pretrained = 'pictures' of model ViT-B-32: is no tag, and lies here without an ending that is read (",
+    ),
+    "a configuration that is a folder": (
+        {"model": "local-dir:params.yaml", "pretrained": None},
+        "model = 'params.yaml/o",
     ),
     "a hash that differs": ({"sha256": "0" * 64}, "tiny.pt: sha256 is "),
     "a repository that is none": (

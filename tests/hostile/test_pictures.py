@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests import project
+from tests.hostile.conftest import use
 from tests.project import ROOT
 
 
@@ -193,31 +195,53 @@ def bad(here) -> Path:
     return here / "p/train/ape/1.png"
 
 
+def made(stage: str, **names: str) -> str:
+    """Run a stage that must not fail, on the current folder, in a process that may take 1 GiB; what it prints.
+
+    Memory stays small, whatever the header of a picture claims.
+    """
+    arguments = [stage, *(argument for key, value in names.items() for argument in (f"--{key}", value))]
+    script = (
+        "import resource, runpy, sys; import ulfine.stage; ulfine.stage._require_own_package = lambda: None;"
+        f"resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)); sys.argv = {arguments!r};"
+        f"runpy.run_path({str(ROOT / 'stages' / stage)!r} + '.py', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_shortage_from_broken_pictures_is_told_as_such(here, refused):
+    """Of 22 pictures of each class a split takes at least 8, and 6 are left of one."""
+    (here / "pictures").rename(here / "link")
+    shutil.copytree(here / "link", here / "pictures")
+    for path in sorted((here / "pictures/train/red_circle").iterdir())[:16]:
+        path.write_bytes(b"no")
+    use(here, kind="folder", path="pictures", broken="skip")
+    assert "left out 16 that cannot be read (red circle: 16) (artifacts" in made("data", dataset="shapes")
+    made("setting", dataset="shapes", setting="tail")
+    line = refused("split", dataset="shapes", setting="tail", seed=0)
+    more = "; 16 more of its pictures cannot be read, and broken: skip left them out"
+    assert line.endswith(f"pictures of class 'red circle', which has 6{more}")
+
+
 @pytest.mark.parametrize("case", FILES)
 def test_the_stage_stops_at_a_file_that_is_no_picture(bad, refused, case):
     content, reason = FILES[case]
     bad.write_bytes(content)
     line = refused("data", dataset="shapes")
-    assert line.startswith(f"p/train/ape/1.png: not a readable picture ({reason}") and len(line) < 300
+    assert line.startswith(f"p/train/ape/1.png: not a readable picture ({reason}") and len(line) < 380
+    assert line.endswith("; 1 of 5 pictures cannot be read; broken: skip leaves such pictures out")
 
 
 def test_all_of_them_are_left_out_and_listed_on_request(bad):
-    """Memory stays small, whatever a header claims: the stage runs in a process of its own that may take 1 GiB."""
     for number, (content, _) in enumerate(FILES.values(), start=1):
         bad.with_name(f"{number:02}.png").write_bytes(content)
     params = copy.deepcopy(project.PARAMS)
     params["datasets"]["shapes"]["source"] |= {"path": "p", "broken": "skip"}
     project.write_params(bad.parents[3], params)
-    script = (
-        "import resource, runpy, sys; import ulfine.stage; ulfine.stage._require_own_package = lambda: None;"
-        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)); sys.argv = ['data', '--dataset', 'shapes'];"
-        f"runpy.run_path({str(ROOT / 'stages/data.py')!r}, run_name='__main__')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=bad.parents[3], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"left out {len(FILES)} that cannot be read" in done.stdout
+    said = made("data", dataset="shapes")
+    assert f"left out {len(FILES)} that cannot be read (ape: {len(FILES)}) (artifacts/data" in said
     meta = json.loads(Path("artifacts/data/shapes/meta.json").read_text())
     assert list(meta["skipped"]) == [f"train/ape/{number:02}.png" for number in range(1, len(FILES) + 1)]
     for (_, reason), said in zip(FILES.values(), meta["skipped"].values(), strict=True):

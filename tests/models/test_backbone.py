@@ -161,11 +161,18 @@ def test_truncated_weights_are_named(here, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["bad.pt", "bad.safetensors"])
-@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", bytes(4096), None])
-def test_a_file_that_is_no_checkpoint_is_named(here, tmp_path, name, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "an empty file"),
+        (b"<html>not found</html>", "truncated, or not a checkpoint"),
+        (bytes(4096), "truncated, or not a checkpoint"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_named(here, tmp_path, name, content, reason):
     bad = tmp_path / name
-    bad.write_bytes((here / "tiny.pt").read_bytes()[:-500] if content is None else content)
-    with pytest.raises(ValueError, match=r"bad\.\w+: truncated, or not a checkpoint"):
+    bad.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"bad\.\w+: {reason}"):
         fetch(files(here / "tiny.json", bad))
 
 

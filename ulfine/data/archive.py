@@ -3,7 +3,6 @@
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -11,7 +10,7 @@ from PIL import Image
 from ulfine.data.classes import shown
 from ulfine.data.pictures import square
 from ulfine.data.store import PARTS, Counts, Loaded, Part, counted
-from ulfine.files import proved
+from ulfine.files import located, proved
 from ulfine.params.dataset import ArraySource
 
 ARRAYS = ("classes", "train_images", "train_labels", "test_images", "test_labels")
@@ -43,7 +42,7 @@ def class_counts(source: ArraySource) -> Counts:
 
 @contextmanager
 def _opened(source: ArraySource) -> Iterator[np.lib.npyio.NpzFile]:
-    path = Path(source.path)
+    path = located(source.path)
     proved(path, source.sha256)
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: not a .npz file")

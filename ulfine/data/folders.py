@@ -12,6 +12,7 @@ from ulfine.data.classes import composed, shown
 from ulfine.data.pictures import SUFFIXES, read_all
 from ulfine.data.store import PARTS, Counts, LeftOut, Loaded, Part
 from ulfine.errors import printable
+from ulfine.files import located
 from ulfine.params.dataset import FolderSource, ImageNetSource, TorchvisionSource
 
 
@@ -125,15 +126,17 @@ def listed(source: FolderSource) -> Listing:
     Raises:
         ValueError: its folders are not what they should be.
     """
-    beside = Path(source.path, "unlabeled")
-    if source.unlabeled is not None and beside.is_dir() and not beside.samefile(source.unlabeled):
+    root = located(source.path)
+    beside = root / "unlabeled"
+    named = beside if source.unlabeled is None else located(source.unlabeled)
+    if named != beside and beside.is_dir() and not beside.samefile(named):
         raise ValueError(f"{beside}: is a folder of unlabeled pictures, but {source.unlabeled} is named for them")
-    scan = Scan(source.path, apart=os.path.realpath(source.unlabeled or beside))
+    scan = Scan(root, apart=os.path.realpath(named))
     parts = _both(scan) if source.test_share is None else _held_out(scan, source.test_share)
     if source.unlabeled is None:
         unlabeled = [scan.pictures(beside)] if beside.is_dir() else []
         return Listing(parts, unlabeled, LeftOut(scan.links, scan.others))
-    elsewhere = Scan(source.unlabeled)
+    elsewhere = Scan(named)
     unlabeled = [_unlabeled(source, elsewhere)]
     return Listing(parts, unlabeled, LeftOut(scan.links + elsewhere.links, scan.others + elsewhere.others))
 
@@ -168,7 +171,8 @@ def _held_out(scan: Scan, share: float) -> dict[str, dict[str, Files]]:
 def _unlabeled(source: FolderSource, scan: Scan) -> Files:
     if not scan.root.is_dir():
         raise ValueError(f"{scan.root}: no such folder of unlabeled pictures")
-    labeled = [Path(source.path, part) for part in PARTS] if source.test_share is None else [Path(source.path)]
+    root = located(source.path)
+    labeled = [root / part for part in PARTS] if source.test_share is None else [root]
     for folder in labeled:
         if _within(os.path.realpath(folder), os.path.realpath(scan.root)):
             raise ValueError(f"{scan.root}: named as the folder of unlabeled pictures, but holds {folder}")
@@ -192,7 +196,8 @@ def load(source: FolderSource, resolution: int) -> Loaded:
         "train": part_of(train + found.unlabeled, labels + [-1] * len(found.unlabeled), source, resolution),
         "test": part_of(test, labels, source, resolution),
     }
-    return Loaded(shown(found.parts["train"], source.path), Path(source.path).name, parts, found.left_out)
+    classes = shown(found.parts["train"], source.path)
+    return Loaded(classes, Path(source.path).name, parts, found.left_out, source.broken == "stop")
 
 
 def part_of(

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from ulfine.data.downsampled import Batch, find_batches
 from ulfine.data.folders import Files, Scan, part_of
 from ulfine.data.pictures import square
 from ulfine.data.store import PARTS, Counts, LeftOut, Loaded, Part
-from ulfine.files import proved, read_csv
+from ulfine.files import located, proved, read_csv
 from ulfine.params.dataset import CheckedFile, ImageNetSource
 
 COLUMNS = ("synset", "downsampled_label", "group", "name")
@@ -37,7 +36,7 @@ def read_groups(file: CheckedFile) -> Groups:
         ValueError: the file has changed, or a row of it is not what it should be.
         FileNotFoundError: it is not there.
     """
-    path = Path(file.path)
+    path = located(file.path)
     proved(path, file.sha256)
     names: dict[str, str] = {}
     of_synset: dict[str, str] = {}
@@ -82,16 +81,16 @@ def load(source: ImageNetSource, resolution: int) -> Loaded:
     """
     groups = read_groups(source.groups)
     if source.form == "downsampled":
-        batches = {part: find_batches(Path(source.path), part) for part in PARTS}
+        batches = {part: find_batches(located(source.path), part) for part in PARTS}
         parts = {part: _from_batches(found, groups, resolution) for part, found in batches.items()}
         return Loaded(groups.names, "downsampled ImageNet", parts)
-    scan = Scan(source.path)
+    scan = Scan(located(source.path))
     parts = {}
     for part in PARTS:
         found = _synsets(scan, part, groups)
         labels = [groups.by_synset[synset] for synset in found]
         parts[part] = part_of(list(found.values()), labels, source, resolution)
-    return Loaded(groups.names, "ImageNet", parts, LeftOut(scan.links, scan.others))
+    return Loaded(groups.names, "ImageNet", parts, LeftOut(scan.links, scan.others), source.broken == "stop")
 
 
 def class_counts(source: ImageNetSource) -> Counts | None:
@@ -99,10 +98,10 @@ def class_counts(source: ImageNetSource) -> Counts | None:
     groups = read_groups(source.groups)
     if source.form == "downsampled":
         for part in PARTS:
-            find_batches(Path(source.path), part)
+            find_batches(located(source.path), part)
         return None
     counts = np.zeros(len(groups.names), np.int64)
-    for synset, files in _synsets(Scan(source.path), "train", groups).items():
+    for synset, files in _synsets(Scan(located(source.path)), "train", groups).items():
         counts[groups.by_synset[synset]] += len(files.names)
     return Counts(counts.tolist(), 0, groups.names)
 

@@ -11,6 +11,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ulfine.data.store import Broken
 from ulfine.errors import machine_failed, printable
+from ulfine.files import located
 from ulfine.params.dataset import FolderSource, ImageNetSource, TorchvisionSource
 
 # Formats whose decoders run nothing else (EPS starts Ghostscript), by the names of their files. MPO opens as JPEG.
@@ -150,17 +151,24 @@ def _upright(picture: Image.Image) -> Image.Image:
 def read_all(
     paths: Iterable[str], source: FolderSource | TorchvisionSource | ImageNetSource, resolution: int
 ) -> Iterator[np.ndarray | Broken]:
-    """Picture files, one at a time; those that cannot be read are named relative to the source's folder.
+    """Picture files, one at a time, below the folders of `source`.
 
     Raises:
-        UnreadableError: at the first of these, where `source.broken` is stop.
-        ValueError: the machine fails, whatever `source.broken` is.
+        ValueError: the machine fails.
     """
     for path in paths:
         try:
             picture = read(path, resolution)
         except UnreadableError as error:
-            if source.broken == "stop":
-                raise
-            picture = Broken(printable(os.path.relpath(path, source.path)), error.reason)
+            picture = Broken(printable(_inside(path, source)), error.reason, str(error))
         yield picture
+
+
+def _inside(path: str, source: FolderSource | TorchvisionSource | ImageNetSource) -> str:
+    """A picture by its way from the source's folder; from a `~` elsewhere, as the way there would name a user."""
+    elsewhere = source.unlabeled if isinstance(source, FolderSource) else None
+    if elsewhere is not None and elsewhere.startswith("~"):
+        folder = f"{located(elsewhere)}/"
+        if path.startswith(folder):
+            return f"{elsewhere}/{path.removeprefix(folder)}"
+    return os.path.relpath(path, located(source.path))

@@ -23,7 +23,7 @@ from ulfine.data.pictures import read_all, square
 from ulfine.data.store import PARTS, Counts, Loaded, Part
 from ulfine.data.unpickle import unpickled
 from ulfine.errors import machine_failed
-from ulfine.files import md5, read_json
+from ulfine.files import located, md5, read_json
 from ulfine.params.dataset import TorchvisionSource
 
 COUNTS = {
@@ -57,7 +57,7 @@ def load(source: TorchvisionSource, resolution: int) -> Loaded:
     """
     import torchvision  # takes seconds, and the check of parameters needs the counts alone
 
-    kind, root = getattr(torchvision.datasets, source.name), Path(source.path)
+    kind, root = getattr(torchvision.datasets, source.name), located(source.path)
     match source.name:
         case "Food101":
             classes, parts = _food101(kind, source, resolution)
@@ -69,7 +69,8 @@ def load(source: TorchvisionSource, resolution: int) -> Loaded:
             classes, parts = _squares(_fashion_mnist(kind, root), resolution)
         case _:
             classes, parts = _squares(_cifar(kind, root), resolution)
-    return Loaded(shown(classes, source.path), f"torchvision.datasets.{source.name}", parts)
+    origin = f"torchvision.datasets.{source.name}"
+    return Loaded(shown(classes, source.path), origin, parts, stops=source.broken == "stop")
 
 
 def _squares(found: tuple[list[str], dict[str, Arrays]], resolution: int) -> tuple[list[str], dict[str, Part]]:
@@ -250,7 +251,8 @@ def _idx(path: Path, dimensions: int) -> np.ndarray:
 
 def _food101(kind: Any, source: TorchvisionSource, resolution: int) -> tuple[list[str], dict[str, Part]]:
     """Food-101: a tree of pictures, and for each part a list of them by class."""
-    archive, folder = Path(source.path, Path(kind._URL).name), Path(source.path, "food-101")
+    root = located(source.path)
+    archive, folder = root / Path(kind._URL).name, root / "food-101"
     if not folder.is_dir():
         fetch([kind._URL], archive, kind._MD5)  # torchvision has no public names for these
         unpack(archive, folder)

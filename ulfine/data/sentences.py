@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Discriminator, Field, StrictStr, StringConstraints, Tag
 
 from ulfine.data.classes import alike, shown, tidy
-from ulfine.files import proved
+from ulfine.files import located, proved
 from ulfine.params.base import read_yaml, validated
 from ulfine.params.dataset import CheckedFile, ClassNames
 
@@ -54,7 +54,7 @@ def read_names(file: CheckedFile, classes: list[str] | None) -> dict[str, str | 
     Raises:
         ValueError, FileNotFoundError: as `sentences` says.
     """
-    path = Path(file.path)
+    path = located(file.path)
     proved(path, file.sha256)
     read = read_yaml(path, text_alone=True)
     given = dict(zip(shown(read, path), read.values(), strict=True))

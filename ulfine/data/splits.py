@@ -1,6 +1,6 @@
 """Long-tailed splits: how many pictures each class gives, and which ones."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,14 +20,20 @@ class ClassError(ValueError):
 
 
 @contextmanager
-def naming(classes: list[str] | None) -> Iterator[None]:
-    """Let errors about a class say its name, where names are known, in the place of its number."""
+def naming(classes: list[str] | None, skipped: Mapping[str, int] | None = None) -> Iterator[None]:
+    """Let errors about a class say its name, where names are known, in the place of its number.
+
+    skipped: by class, the pictures that it would have if they could be read.
+    """
     try:
         yield
     except ClassError as error:
         if classes is None:
             raise
-        raise ValueError(error.message.format(f"class {classes[error.label]!r}")) from None
+        name = classes[error.label]
+        lost = (skipped or {}).get(name, 0)
+        more = f"; {lost} more of its pictures cannot be read, and broken: skip left them out" if lost else ""
+        raise ValueError(error.message.format(f"class {name!r}") + more) from None
 
 
 # (K,) pictures of each class for each set; None where nobody knows their classes

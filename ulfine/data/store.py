@@ -1,6 +1,8 @@
 """The array store: pictures of one data set as memory-mapped arrays of bytes."""
 
-from collections.abc import Iterator
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -12,6 +14,8 @@ from ulfine.files import read_json, sha256, write_json
 from ulfine.progress import progress
 
 PARTS = ("train", "test")
+WITHOUT = "without a label"
+FEW = 5  # classes that a line names
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,11 @@ def counted(labels: np.ndarray, classes: int) -> Counts:
 
 
 class Broken(NamedTuple):
-    """What stands in the place of a picture that cannot be read and is to be left out."""
+    """What stands in the place of a picture that cannot be read."""
 
     path: str  # relative to the source's folder
     reason: str
+    line: str  # what a user is told where it ends the stage
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Loaded:
     origin: str
     parts: dict[str, Part]
     left_out: LeftOut = field(default_factory=LeftOut)
+    stops: bool = False  # at pictures that cannot be read; else they are left out
 
 
 @dataclass(frozen=True)
@@ -74,27 +80,35 @@ class Store:
         """Names of the classes, by label."""
         return self.meta["classes"]
 
+    @property
+    def skipped(self) -> dict[str, int]:
+        """Training pictures by class that could not be read, and are not in the arrays."""
+        return self.meta.get("skipped_by_class", {}).get("train", {})
+
 
 def write_store(folder: Path, loaded: Loaded, resolution: int, licence: str) -> dict[str, Any]:
     """Fill `folder` with `{part}_images.npy`, `{part}_labels.npy` and `meta.json`; one picture in memory at a time.
 
     In meta.json, which is returned, `counts` are pictures of known class and `unlabeled` is the number of training
     pictures without one; `skipped` has the reason for each picture that could not be read, by path, and `links` and
-    `others` count what else is not in the arrays.
+    `others` count what else is not in the arrays. `skipped_by_class` is there where pictures are skipped.
 
     Raises:
-        ValueError: a part has fewer or more pictures than labels, or none is left of a class.
+        ValueError: a part has fewer or more pictures than labels, pictures cannot be read, or none is left of a class.
     """
-    counts, skipped = {}, {}
+    counts, skipped, by_class = {}, {}, {}
     for part in PARTS:
         labels = loaded.parts[part].labels.astype(np.int64)
         shape = (len(labels), resolution, resolution, 3)
-        dropped = _write_images(folder / f"{part}_images.npy", loaded.parts[part], shape)
+        dropped = _write_images(folder / f"{part}_images.npy", loaded.parts[part], shape, loaded.stops)
+        if dropped and loaded.stops:
+            _stop(list(dropped.values()), loaded, PARTS[PARTS.index(part) + 1 :])
         _require_some_left(labels, dropped, loaded.classes, part)
         kept = np.delete(labels, list(dropped))
         write_array(folder / f"{part}_labels.npy", kept)
         counts[part] = counted(kept, len(loaded.classes))
         skipped |= {broken.path: broken.reason for broken in dropped.values()}
+        by_class[part] = _by_class(labels[list(dropped)], loaded.classes)
     meta = {
         "classes": loaded.classes,
         "counts": {part: found.by_class for part, found in counts.items()},
@@ -107,12 +121,45 @@ def write_store(folder: Path, loaded: Loaded, resolution: int, licence: str) -> 
         "source": loaded.origin,
         "unlabeled": counts["train"].unknown,
     }
+    if skipped:  # most stores skip none, and have had the same bytes before this key was there
+        meta["skipped_by_class"] = by_class
     write_json(folder / "meta.json", meta)
     return meta
 
 
-def _write_images(path: Path, part: Part, shape: tuple[int, ...]) -> dict[int, Broken]:
+def _by_class(labels: np.ndarray, classes: list[str]) -> dict[str, int]:
+    """How many there are of each class that occurs. labels: (n,), -1 where unknown."""
+    return {
+        WITHOUT if label < 0 else classes[label]: count
+        for label, count in zip(*(found.tolist() for found in np.unique(labels, return_counts=True)), strict=True)
+    }
+
+
+def few(by_part: dict[str, dict[str, int]]) -> str:
+    """How many pictures of all parts the largest classes have, and how many classes there are beside."""
+    counts = sum(map(Counter, by_part.values()), Counter())
+    first = sorted(counts, key=lambda name: (-counts[name], name))[:FEW]
+    more = [f"{len(counts) - len(first)} more classes"] if len(counts) > len(first) else []
+    return ", ".join([*(f"{name}: {counts[name]}" for name in first), *more])
+
+
+def _stop(broken: list[Broken], loaded: Loaded, rest: Sequence[str]) -> None:
+    """Refuse pictures that cannot be read, once those of the parts that were not written yet are counted as well."""
+    for part in rest:
+        with progress(len(loaded.parts[part].labels), f"{part}, looking alone") as bar:
+            for picture in loaded.parts[part].pictures:
+                broken += [picture] if isinstance(picture, Broken) else []
+                bar.update()
+    number = sum(len(part.labels) for part in loaded.parts.values())
+    raise ValueError(
+        f"{broken[0].line}; {len(broken)} of {number} pictures cannot be read; broken: skip leaves such pictures out"
+    )
+
+
+def _write_images(path: Path, part: Part, shape: tuple[int, ...], stops: bool) -> dict[int, Broken]:
     """Write the pictures that can be read, and return the others by their place among all.
+
+    stops: none is written behind one that cannot be read, as nothing will be kept; they are counted.
 
     A plain file, as pages of a memory map would count as memory of this process until they are on disk.
     """
@@ -122,8 +169,10 @@ def _write_images(path: Path, part: Part, shape: tuple[int, ...]) -> dict[int, B
         _write_header(file, shape)
         for number, (_, picture) in enumerate(zip(part.labels, part.pictures, strict=True)):
             if isinstance(picture, Broken):
+                if stops and not dropped:
+                    bar.write(f"{picture.line}; looking at the others", file=sys.stderr)
                 dropped[number] = picture
-            else:
+            elif not (stops and dropped):
                 row[:] = picture
                 file.write(row.data)
             bar.update()
@@ -142,9 +191,11 @@ def _require_some_left(labels: np.ndarray, dropped: dict[int, Broken], classes: 
     for label in np.unique(lost):
         had = np.count_nonzero(labels == label)
         if had == np.count_nonzero(lost == label):
-            path, reason = next(broken for number, broken in dropped.items() if labels[number] == label)
-            name = f"of class {classes[label]!r}" if label >= 0 else "without a label"
-            raise ValueError(f"none of the {had} {part} pictures {name} can be read; the first is {path} ({reason})")
+            first = next(broken for number, broken in dropped.items() if labels[number] == label)
+            name = f"of class {classes[label]!r}" if label >= 0 else WITHOUT
+            raise ValueError(
+                f"none of the {had} {part} pictures {name} can be read; the first is {first.path} ({first.reason})"
+            )
 
 
 def open_store(folder: Path) -> Store:

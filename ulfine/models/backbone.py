@@ -5,9 +5,11 @@ of Hugging Face, the tokenizer and the configuration of the text tower. Beside t
 pooled image space) and meta.json.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from ulfine.models.tower import ImageTower
 from ulfine.params.backbone import Backbone
 
 CONFIG, WEIGHTS, LIFT, META = "open_clip_config.json", "open_clip_model.safetensors", "lift.safetensors", "meta.json"
+FEW = 3  # names that a line lists
 Tokenizer = Callable[..., Tensor]  # sentences to (N, context length); `context_length` asks for another
 
 
@@ -170,12 +173,23 @@ def load_lift(folder: Path) -> Tensor | None:
     return torch.from_numpy(read_tensors(path)["lift"]) if path.exists() else None
 
 
-def first_mismatch(error: Exception) -> str:
-    """What torch says of weights that do not fit, its first line and how many more there are."""
+def mismatch(error: Exception) -> str:
+    """What torch says of weights that do not fit, with a few of their names."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    details = lines[1:] or lines or [type(error).__name__]
+    said = []
+    for begin, what in (("Missing key", "lacks"), ("Unexpected key", "has too much:")):
+        found = [name for line in lines if line.startswith(begin) for name in re.findall(r'"([^"]+)"', line)]
+        said += [f"{what} {few(found)}"] if found else []
+        lines = [line for line in lines if not line.startswith(begin)]
+    details = lines[1:] or ([] if said else lines or [type(error).__name__])
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return f"{details[0]}{more}"
+    return "; ".join([*said, *(f"{line}{more}" for line in details[:1])])
+
+
+def few(names: Collection[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return f"{', '.join(islice(names, FEW))}{more}"
 
 
 def _tensors(path: Path, prefix: str) -> dict[str, Tensor]:
@@ -194,4 +208,4 @@ def _load(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     try:
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise ValueError(f"{path}: does not fit its configuration: {first_mismatch(error)}") from None
+        raise ValueError(f"{path}: does not fit its configuration: {mismatch(error)}") from None

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ulfine.files import proved
+from ulfine.files import located, proved
 from ulfine.params.backbone import FOLDER, Backbone
 
 ENDINGS = (".safetensors", ".bin", ".pth")
@@ -39,9 +39,9 @@ def require_unchanged(backbone: Backbone) -> None:
     """
     if backbone.sha256 is None:
         return
-    path = Path(backbone.pretrained or "")
+    path = located(backbone.pretrained or "")
     if backbone.model.startswith(FOLDER):
-        folder = Path(backbone.model.removeprefix(FOLDER))
+        folder = located(backbone.model.removeprefix(FOLDER))
         if not folder.is_dir():
             return
         path = checkpoint_in(folder)

@@ -17,13 +17,16 @@ from torch import nn
 from ulfine.errors import machine_failed, out_of_memory
 from ulfine.files import proved
 from ulfine.models import hub
-from ulfine.models.backbone import Tokenizer, Towers, build, first_mismatch, tokenizer
+from ulfine.models.backbone import Tokenizer, Towers, build, mismatch, tokenizer
 from ulfine.models.fits import BIAS, require_fits, shapes
+from ulfine.models.foreign import require_own_names
 from ulfine.models.resolution import native
 from ulfine.models.source import source
 from ulfine.models.tower import linear_projection
 from ulfine.params.backbone import Backbone
 
+POINTER = b"version https://"
+PICKLES = (b"PK\x03\x04", b"\x80")  # zip archives, and files of torch before 1.6
 # without one of these, transformers makes a tokenizer that knows no word
 VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model")
 
@@ -44,6 +47,7 @@ def fetch(spec: Backbone) -> Towers:
         config = config | {"init_logit_bias": 0.0}  # trained with SigLIP's loss; a model's name does not tell
     model = _built(config, spec.model)
     if spec.local:
+        require_own_names(model, held, found.checkpoint)
         require_fits(model, held, found.checkpoint, spec.model)
     with _naming(found.checkpoint, spec.model):
         open_clip.load_checkpoint(model, str(found.checkpoint), strict=True, weights_only=True)
@@ -96,12 +100,14 @@ def _naming(path: Path, name: str) -> Iterator[None]:
         if machine_failed(error):
             raise
         reason = _unreadable(path, error)
-        raise ValueError(f"{path}: {reason or f'does not fit model {name}: {first_mismatch(error)}'}") from None
+        raise ValueError(f"{path}: {reason or f'does not fit model {name}: {mismatch(error)}'}") from None
 
 
 def _unreadable(path: Path, error: Exception) -> str | None:
     """Why a file is no checkpoint that may be read; None where it is one."""
     advice = "save its state_dict as .safetensors, or use a tag"
+    if other := _other_kind(path):
+        return other
     if "TorchScript archive" in str(error):
         return f"a TorchScript archive, which holds code; {advice}"
     if isinstance(error, UnpicklingError) and (names := _foreign(path)):
@@ -111,6 +117,22 @@ def _unreadable(path: Path, error: Exception) -> str | None:
         return "truncated, or not a checkpoint"
     if isinstance(error, StopIteration | AttributeError):  # open_clip looks at the first name in a dictionary
         return "no weights by name in it, or not in the format of this model"
+    return None
+
+
+def _other_kind(path: Path) -> str | None:
+    """What a file is that its name does not say, by how it begins."""
+    with path.open("rb") as file:
+        begin = file.read(16)
+    tensors = path.suffix == ".safetensors"
+    if not begin:
+        return "an empty file"
+    if begin.startswith(POINTER):
+        return "a pointer of git-lfs, not the file itself; run git lfs pull"
+    if tensors and begin.startswith(PICKLES):
+        return "a file of torch.save under the name of a .safetensors; rename it to .pt"
+    if not tensors and begin[8:9] == b"{" and int.from_bytes(begin[:8], "little") < path.stat().st_size:
+        return f"a .safetensors file under the name of a {path.suffix}; rename it to .safetensors"
     return None
 
 

@@ -14,10 +14,11 @@ from open_clip.constants import HF_CONFIG_NAME, HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS
 from open_clip.pretrained import _get_safe_alternatives
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
+from ulfine.files import located
 from ulfine.models import hub
 from ulfine.models.checkpoint import checkpoint_in
 from ulfine.models.configuration import read_configuration
-from ulfine.params.backbone import FOLDER, HUB, HUB_NAME, Backbone
+from ulfine.params.backbone import ENDINGS, FOLDER, HUB, HUB_NAME, Backbone
 
 QUICKGELU = "-quickgelu"
 # Its tag says nothing, which reads as GELU, and it has no twin: the configuration is believed, as open_clip does.
@@ -46,7 +47,7 @@ def source(spec: Backbone) -> Source:
     if spec.model.startswith(HUB):
         return _from_hub(spec.model)
     if spec.model.startswith(FOLDER):
-        return _from_folder(Path(spec.model.removeprefix(FOLDER)))
+        return _from_folder(located(spec.model.removeprefix(FOLDER)))
     if spec.model.endswith(".json"):
         config, given = read_configuration(_existing("model", spec.model))
         return _source(config, given, _existing("pretrained", spec.pretrained))
@@ -78,6 +79,8 @@ def require_tag(model: str, tag: str) -> None:
     if not open_clip.get_pretrained_cfg(model, tag):
         tags = open_clip.list_pretrained_tags_by_model(model)
         hint = f"use model: {twin}, which has it" if offered else f"neither a file nor one of the tags {tags}"
+        if located(tag).exists() and not offered:
+            hint = f"is no tag, and lies here without an ending that is read ({ENDINGS})"
         raise ValueError(f"pretrained = {tag!r} of model {model}: {hint}")
     trained = open_clip.get_pretrained_cfg(model, tag).get("quick_gelu", False)
     if trained == _quick_gelu(model) or (model, tag) in BELIEVED:
@@ -149,6 +152,13 @@ def _source(
 
 
 def _existing(key: str, name: str) -> Path:
-    if not Path(name).is_file():
+    path = located(name)
+    if path.is_dir():
+        raise ValueError(
+            f"{key} = {name!r}: is a folder; name the file in it, or a folder of open_clip: {FOLDER}{name}"
+        )
+    if path.parent.is_file():
+        raise ValueError(f"{key} = {name!r}: {path.parent} is a file, not a folder")
+    if not path.is_file():
         raise ValueError(f"{key} = {name!r}: no such file")
-    return Path(name)
+    return path

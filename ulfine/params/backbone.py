@@ -10,6 +10,8 @@ from ulfine.params.base import Section, Sha256
 EMBEDDED = "lite0-minilm"  # what ulfine/models/embedded.py assembles
 HUB, FOLDER = "hf-hub:", "local-dir:"  # open_clip's own prefixes
 CHECKPOINTS = (".safetensors", ".pt", ".pth", ".bin", ".npz")
+ENDINGS = ", ".join(CHECKPOINTS)
+PATH = re.compile(r"~.*|.*[/\\].*|.*\.\w+")  # what no tag of open_clip is like
 HUB_NAME = re.compile(r"hf-hub:(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 Model = Annotated[str, Field(min_length=1)]
 Pretrained = Annotated[str, Field(min_length=1)]
@@ -24,7 +26,7 @@ class Backbone(Section):
     )
     pretrained: Pretrained | None = Field(
         default=None,
-        description=f"open_clip's tag, a local checkpoint ({', '.join(CHECKPOINTS)}), or `embedded` (model {EMBEDDED} "
+        description=f"open_clip's tag, a local checkpoint ({ENDINGS}), or `embedded` (model {EMBEDDED} "
         "alone); hf-hub: and local-dir: bring their weights and have none",
     )
     sha256: Sha256 | None = Field(
@@ -64,9 +66,13 @@ class Backbone(Section):
         if self.brings_weights and self.pretrained is not None:
             raise ValueError(f"{given}: {self.model} brings its weights; leave the key out")
         if not self.brings_weights and self.pretrained is None:
-            raise ValueError(f"model = {self.model!r} needs the key pretrained: a tag or a file ({_endings()})")
+            raise ValueError(f"model = {self.model!r} needs the key pretrained: a tag or a file ({ENDINGS})")
+        if self.pretrained is not None and not self.checkpoint and PATH.fullmatch(self.pretrained):
+            raise ValueError(
+                f"{given}: a checkpoint is read by its ending (allowed: {ENDINGS}); save its state_dict as .safetensors"
+            )
         if self.model.endswith(".json") and not self.checkpoint:
-            raise ValueError(f"{given}: {self.model} has no tags (allowed: a file, {_endings()})")
+            raise ValueError(f"{given}: {self.model} has no tags (allowed: a file, {ENDINGS})")
         if self.sha256 and not self.local:
             raise ValueError("sha256 is that of a local checkpoint; a tag and the hub have hashes of their own")
         return self
@@ -78,7 +84,3 @@ class Backbone(Section):
         if self.model == FOLDER:
             raise ValueError(f"model = {self.model!r}: write {FOLDER}FOLDER")
         return self
-
-
-def _endings() -> str:
-    return ", ".join(CHECKPOINTS)

@@ -3,21 +3,75 @@
 import difflib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 T = TypeVar("T")
 
+
+@dataclass(frozen=True)
+class Spelled:
+    """Text that `pattern` matches as a whole; `words` say so to a user who wrote another."""
+
+    pattern: str
+    words: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._matched, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(schema) | {"pattern": f"^{self.pattern}$"}
+
+    def _matched(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(self.words)
+        return text
+
+
 # Names become folder names, and parts of dotted keys in DVC: neither a dot nor a slash.
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-Sha256 = Annotated[
-    str, Field(pattern="^[0-9a-f]{64}$", description="hash of the file, so that a change of its content is noticed")
+Name = Annotated[
+    str,
+    Spelled(
+        r"[A-Za-z0-9][A-Za-z0-9_-]*",
+        "only letters (a-z, A-Z), digits, _ and -, beginning with a letter or digit",
+    ),
 ]
+Sha256 = Annotated[
+    str,
+    Spelled("[0-9a-f]{64}", "64 hexadecimal digits in lower case (sha256sum FILE prints them)"),
+    Field(description="hash of the file, so that a change of its content is noticed"),
+]
+
+# What pydantic says in a programmer's words, by the type of its error.
+SAID = {
+    "string_type": "input should be text (in quotes where YAML reads another thing)",
+    "int_type": "input should be a whole number",
+    "float_type": "input should be a number",
+    "bool_type": "input should be true or false",
+    "list_type": "input should be a list ([a, b])",
+    "dict_type": "input should be a section ({{key: value}})",
+    "model_type": "input should be a section ({{key: value}})",
+    "model_attributes_type": "input should be a section ({{key: value}})",
+    "too_short": "has too few entries: {actual_length} (allowed: at least {min_length})",
+    "too_long": "has too many entries: {actual_length} (allowed: at most {max_length})",
+    "string_too_short": "input should be text of at least {min_length} character",
+}
+SHOULD = "input should be "
 
 
 class Section(BaseModel):
@@ -142,11 +196,14 @@ def validated(kind: type[T], values: object, where: str) -> T:
         ValueError: one line with the first thing that is wrong: key, value, what is allowed.
     """
     try:
-        return TypeAdapter(kind).validate_python(values)
+        return TypeAdapter(kind).validate_python(values, strict=True)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-        raise ValueError(f"{where}{_one_line(_at_tag(details[0]), values)}{more}") from None
+        places: dict[str, list[str]] = {}  # of a value that may be of several kinds, each kind has its complaint
+        for details in map(_at_tag, error.errors(include_url=False)):
+            places.setdefault(_place(details, values), []).append(_message(details))
+        (place, messages), *others = places.items()
+        more = f" (and {len(others)} more)" if others else ""
+        raise ValueError(f"{where}{place}{_either(messages)}{more}") from None
 
 
 def _at_tag(error: ErrorDetails) -> ErrorDetails:
@@ -159,21 +216,30 @@ def _at_tag(error: ErrorDetails) -> ErrorDetails:
     return error | at | {"msg": f"Input should be one of {error['ctx']['expected_tags']}"}
 
 
-def _one_line(error: ErrorDetails, values: object) -> str:
+def _place(error: ErrorDetails, values: object) -> str:
+    """The key and its value, as a message begins; nothing where the whole is meant."""
     path, found = [], values
     for position, part in enumerate(error["loc"], start=1):
         absent = error["type"] == "missing" and position == len(error["loc"])
         if absent or _holds(found, part):  # what else pydantic puts here, such as the tag of a union, is no key
             path.append(str(part))
             found = None if absent else found[part]
-    message = error["msg"].removeprefix("Value error, ")
-    message = f"{message[0].lower()}{message[1:]}"
     if not path:
-        return message
-    if absent or isinstance(found, (Mapping, list)):
-        return f"{'.'.join(path)}: {message}"
-    quoted = "; quote it if it is one" if error["type"] == "string_type" else ""
-    return f"{'.'.join(path)} = {found!r}: {message}{quoted}"
+        return ""
+    shown = "" if absent or isinstance(found, (Mapping, list)) else f" = {found!r}"
+    return f"{'.'.join(path)}{shown}: "
+
+
+def _message(error: ErrorDetails) -> str:
+    if error["type"] in SAID:
+        return SAID[error["type"]].format_map(error.get("ctx", {}))
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{message[0].lower()}{message[1:]}"
+
+
+def _either(messages: list[str]) -> str:
+    first, *others = dict.fromkeys(messages)
+    return " or ".join([first, *(message.removeprefix(SHOULD) for message in others)])
 
 
 def _holds(container: object, part: int | str) -> bool:

@@ -1,10 +1,11 @@
 """`datasets`: where pictures come from, and the long-tailed settings cut from them."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from ulfine.params.base import Section, Sha256
+from ulfine.params.base import Section, Sha256, Spelled
 
 
 class ArraySource(Section):
@@ -94,17 +95,21 @@ class ImageNetSource(Section):
 
 Source = Annotated[ArraySource | FolderSource | TorchvisionSource | ImageNetSource, Field(discriminator="kind")]
 Resolution = Annotated[int, Field(ge=8, le=1024)]
-Prompt = Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
+Prompt = Annotated[str, Spelled(r"[^{}]*\{\}[^{}]*", "needs {} once, for the name of the class, and no other brace")]
 Prompts = Annotated[
     list[Prompt],
     Field(min_length=1),
     BeforeValidator(
-        lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=Prompt | list[Prompt]
+        lambda value: value if isinstance(value, list) else [value], json_schema_input_type=Prompt | list[Prompt]
     ),
 ]
 ClassNames = Annotated[
     Annotated[Literal["source"], Tag("source")] | Annotated[CheckedFile, Tag("file")],
-    Discriminator(lambda value: "source" if isinstance(value, str) else "file"),
+    Discriminator(
+        lambda value: "source" if isinstance(value, str) else "file" if isinstance(value, Mapping | Section) else None,
+        custom_error_type="neither",
+        custom_error_message="input should be 'source' or a section ({path: FILE, sha256: …})",
+    ),
 ]
 
 

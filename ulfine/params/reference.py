@@ -8,7 +8,7 @@ HEADER = """# Parameters
 
 Every key of `params.yaml`. Made by `python -m ulfine parameters` from `ulfine/params/`, where each is described once.
 `<name>` stands for a name of your own: letters, digits, `-` and `_`. The `train` of a data set or a method may hold any
-keys of `train`; the method's come last.
+keys of `train`; the method's come last. Paths are relative to the repository, absolute, or begin with `~`.
 
 | key | allowed | meaning |
 |---|---|---|

@@ -6,6 +6,7 @@ import sys
 
 import torch
 
+from ulfine.device import require_device
 from ulfine.params.runtime import Runtime
 
 
@@ -26,10 +27,7 @@ def prepare(runtime: Runtime) -> torch.device:
     device = torch.device(runtime.device)
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        found = torch.cuda.device_count()
-        if (device.index or 0) >= found:
-            allowed = ", ".join(["cpu", *(f"cuda:{number}" for number in range(found))])
-            raise ValueError(f"params.yaml: runtime.device = {runtime.device!r} is not here (allowed: {allowed})")
+        require_device(runtime.device, torch.cuda.device_count())
     return device
 
 

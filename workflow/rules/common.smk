@@ -8,6 +8,7 @@ import sys
 
 from ulfine.check import OK, checked, write_ok
 from ulfine.code import write_manifests
+from ulfine.device import require_not_absent
 from ulfine.errors import explained
 from ulfine.jobs import job
 from ulfine.pipeline import NAMES, PARAMS, manifest
@@ -20,7 +21,7 @@ if config:
     sys.exit(f"--config and --configfile are not used here: edit {PARAMS}, which DVC reads as well")
 
 try:
-    PARAMETERS = checked(PARAMS)
+    PARAMETERS = checked(PARAMS, here=False)
     MANIFESTS = write_manifests()
     if not OK.exists():  # DVC removes it before a check that fails; were the rule `check` to run, it would hold back others
         write_ok()
@@ -40,6 +41,8 @@ os.environ["ULFINE_ENGINE"] = "snakemake"  # a stage that sees this ends with it
 onstart:
     if workflow.is_main_process:
         try:
+            if workflow.local_exec:  # not known before; a cluster's login node needs no GPU
+                require_not_absent(PARAMETERS.runtime.device)
             hold()
             stop_together()
         except ValueError as error:
