@@ -1,6 +1,6 @@
 """Refuse wrong parameters before any work.
 
-reads   params.yaml, and how many pictures its sources have
+reads   params.yaml, and how many pictures its sources have; prints what is allowed and may not be meant
 writes  artifacts/params.ok, always with the same content, so that right parameters rerun nothing
 """
 
@@ -12,8 +12,10 @@ from ulfine.pipeline import PARAMS
 
 @stage
 def main() -> None:
-    checked(PARAMS)
+    _, notes = checked(PARAMS)
     write_ok()
+    for note in notes:
+        print(note)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from ulfine.stage import stage
 
 from ulfine.cell import cell
 from ulfine.data.sources import load
-from ulfine.data.store import write_store
+from ulfine.data.store import PARTS, write_store
 from ulfine.files import new_folder
 
 
@@ -18,6 +18,9 @@ def main(dataset: str) -> None:
     source, resolution = at.params.source, at.params.resolution
     with new_folder(at.data) as folder:
         meta = write_store(folder, load(source, resolution), resolution, source.licence)
+    train, test = (sum(meta["counts"][part]) for part in PARTS)
+    pictures = f"{train:,} training, {test:,} test, {meta['unlabeled']:,} unlabeled pictures"
+    print(f"data {dataset}: {len(meta['classes'])} classes; {pictures}")
     counts = {"that cannot be read": len(meta["skipped"]), "links": meta["links"], "other files": meta["others"]}
     left_out = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
     if left_out:
