@@ -470,13 +470,30 @@ def test_a_split_without_validation_pictures_is_refused_to_what_needs_them(tiny,
     assert said.format("a sweep") in refused("sweep", **FROZEN)
 
 
+def add_unlabeled(folder: Path, number: int) -> None:
+    (folder / "pictures/unlabeled").mkdir()
+    for picture in sorted((folder / "pictures/train/red_circle").iterdir())[:number]:
+        shutil.copy(picture, folder / "pictures/unlabeled")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("python", "stages/check.py"),
+        ("python", "-m", "ulfine", "ready"),
+        ("snakemake", "--cores", "1", "--forcerun", "setting", "--", "artifacts/settings/shapes/tail.json"),
+    ],
+)
+def test_unused_pictures_are_told_of_once(tiny, command):
+    add_unlabeled(tiny, 3)
+    done = succeeded(project.run(tiny, *command))
+    noted = "params.yaml: datasets.shapes.settings.tail: leaves 3 pictures without a label unused; shapes unknown and "
+    assert (done.stdout + done.stderr).count(noted) == 1
+
+
 def test_what_is_made_of_the_pictures_is_said(tiny, params):
     project.write_params(tiny, params)
-    (tiny / "pictures/unlabeled").mkdir()
-    for name in ("00", "01", "02"):
-        shutil.copy(tiny / "pictures/train/red_circle" / f"{name}.png", tiny / "pictures/unlabeled")
-    noted = "params.yaml: datasets.shapes.settings.tail: leaves 3 pictures without a label unused; shapes unknown and "
-    assert noted in succeeded(stage(tiny, "check")).stdout
+    add_unlabeled(tiny, 3)
     made = succeeded(stage(tiny, "data", dataset="shapes")).stdout
     assert made.splitlines()[0] == "data shapes: 4 classes; 88 training, 24 test, 3 unlabeled pictures"
     drawn = succeeded(stage(tiny, "split", dataset="shapes", setting="tail", seed=0)).stdout
