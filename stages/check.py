@@ -1,6 +1,7 @@
 """Refuse wrong parameters before any work.
 
-reads   params.yaml, how many pictures its sources have, and whether the device is here
+reads   params.yaml, how many pictures its sources have, and whether the device is here; prints what is allowed and may
+        not be meant
 writes  artifacts/params.ok, always with the same content, so that right parameters rerun nothing
 """
 
@@ -14,8 +15,10 @@ from ulfine.pipeline import PARAMS
 
 @stage
 def main() -> None:
-    checked(PARAMS, here="ULFINE_ENGINE" not in os.environ)  # Snakemake looks itself, where it starts no job elsewhere
+    _, notes = checked(PARAMS, here="ULFINE_ENGINE" not in os.environ)  # Snakemake looks where its jobs are to run
     write_ok()
+    for note in notes:
+        print(note)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from ulfine.stage import stage
 
 from ulfine.cell import cell
 from ulfine.data.sources import load
-from ulfine.data.store import few, write_store
+from ulfine.data.store import PARTS, few, write_store
 from ulfine.files import new_folder
 
 
@@ -18,6 +18,9 @@ def main(dataset: str) -> None:
     source, resolution = at.params.source, at.params.resolution
     with new_folder(at.data) as folder:
         meta = write_store(folder, load(source, resolution), resolution, source.licence)
+    train, test = (sum(meta["counts"][part]) for part in PARTS)
+    pictures = f"{train:,} training, {test:,} test, {meta['unlabeled']:,} unlabeled pictures"
+    print(f"data {dataset}: {len(meta['classes'])} classes; {pictures}")
     broken = few(meta.get("skipped_by_class", {}))
     counts = {
         f"that cannot be read ({broken})": len(meta["skipped"]),

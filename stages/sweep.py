@@ -29,6 +29,7 @@ def main(dataset: str, setting: str, backbone: str, method: str, seed: int) -> N
     at = cell("sweep", dataset=dataset, setting=setting, backbone=backbone, method=method, seed=seed)
     device = prepare(at.params.runtime)
     inputs = Inputs(open_store(at.data), Features(at.features), at.params.backbone.feature_space, read_json(at.split))
+    inputs.require_validation("a sweep")
     values, settings = zip(*at.params.sweep, strict=True)
     part, indices = inputs.evaluated()["validation"]
     labels, groups = inputs.store.labels[part][indices], class_groups(inputs.counts)

@@ -39,8 +39,9 @@ def make_cell(
     diagnostics: bool = True,
     curve: list[float] | None = None,
     flops: int = 1000,
+    known: bool = True,
 ) -> Loaded:
-    """Metrics, record and run of one cell under `folder`."""
+    """Metrics, record and run of one cell under `folder`. known: whether the pool has labels to judge by."""
     names = TASK | {"method": method, "seed": seed}
     rng = np.random.default_rng([seed, sum(map(ord, method))])
     labels = np.repeat(np.arange(classes), pictures)
@@ -53,7 +54,11 @@ def make_cell(
     found = {name: value for name, value in found.items() if name != "unlabeled.linear"} | {
         "unlabeled.pseudo": found["unlabeled.linear"]
     }
-    found |= {"test.labels": labels, "validation.labels": labels, "unlabeled.labels": pool}
+    found |= {
+        "test.labels": labels,
+        "validation.labels": labels,
+        "unlabeled.labels": pool if known else np.full(50, -1),
+    }
     fused = method.startswith("ulfine")
     if fused:
         for part in ("test", "validation"):
@@ -88,18 +93,18 @@ def make_cell(
     }
     write_json(folder / f"{method}{seed}.json", record)
     if diagnostics:
-        write_diagnostics(run, classes, fused=fused)
+        write_diagnostics(run, classes, fused=fused, seen=4 * known)
     return Loaded(names, path, folder / f"{method}{seed}.json", run)
 
 
-def write_diagnostics(run: Path, classes: int, *, fused: bool) -> None:
+def write_diagnostics(run: Path, classes: int, *, fused: bool, seen: int) -> None:
     """history.csv, pseudo_labels.csv and weights."""
     write_csv(
         run / "history.csv",
         [{"step": n, "loss": 1 / n, "confidence_right": 0.8, "confidence_wrong": 0.6} for n in (1, 2)],
     )
     rows = [
-        {"step": n, "class": k, "seen": 4, "kept": 3, "right": 2, "wrong": 1} for n in (1, 2) for k in range(classes)
+        {"step": n, "class": k, "seen": seen, "kept": 3, "right": 2, "wrong": 1} for n in (1, 2) for k in range(classes)
     ]
     write_csv(run / "pseudo_labels.csv", rows)
     if fused:

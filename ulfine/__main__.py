@@ -133,7 +133,9 @@ def freed() -> list[str]:
 def make_ready() -> None:
     """What `make repro` does before `dvc repro`, as DVC reads dvc.lock and the grid before it runs a stage."""
     print(*(f"{line}\n" for line in freed()), sep="", end="")
-    checked(PARAMS)
+    _, notes = checked(PARAMS)
+    for note in notes:
+        print(note)
     stages = len(jobs()) + len(EACH_TIME)
     if stages > MANY:
         print(

@@ -1,19 +1,31 @@
 """The check of params.yaml before any work: its sections, the pairs that the grid asks for, the files they need."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from ulfine.data.sentences import read_names
 from ulfine.data.sources import class_counts
-from ulfine.data.splits import naming, require_enough, wanted_counts
+from ulfine.data.splits import Wanted, naming, require_enough, wanted_counts
+from ulfine.data.store import Counts
 from ulfine.device import require_not_absent
 from ulfine.files import write_text
 from ulfine.models.checkpoint import require_unchanged
+from ulfine.params.dataset import NaturalSetting, NaturalUnknownSetting, Setting
 from ulfine.params.root import Params, load
+from ulfine.params.train import merged
 
 OK = Path("artifacts/params.ok")
 
 
-def checked(path: Path, here: bool = True) -> Params:
+class Checked(NamedTuple):
+    """Parameters that are right."""
+
+    params: Params
+    notes: list[str]  # a line for each thing that is allowed and may not be meant
+
+
+def checked(path: Path, here: bool = True) -> Checked:
     """The parameters in `path`, with enough pictures in every class for every split of the grid.
 
     Files that they name with a hash are proved, so that a changed one is noticed wherever it is used.
@@ -26,7 +38,7 @@ def checked(path: Path, here: bool = True) -> Params:
         OSError: params.yaml, a source of pictures or a file of names is not there.
     """
     _require_own_folders()
-    params = load(path)
+    params, notes = load(path), []
     if here:
         require_not_absent(params.runtime.device)
     for backbone in params.grid.backbone:
@@ -36,20 +48,63 @@ def checked(path: Path, here: bool = True) -> Params:
         names = params.datasets[dataset].class_names
         if names != "source":
             read_names(names, available.classes if available else None)
-        if available is None:  # the split stage looks at it again
-            continue
-        classes = len(available.by_class)
-        if classes < 2:
-            raise ValueError(f"{path}: datasets.{dataset}.source: has {classes} class, at least 2 are needed")
+        if available is not None and len(available.by_class) < 2:
+            found = len(available.by_class)
+            raise ValueError(f"{path}: datasets.{dataset}.source: has {found} class, at least 2 are needed")
         for setting in params.grid.setting:
-            for seed in params.grid.seed:
-                try:
-                    with naming(available.classes):
-                        wanted = wanted_counts(params.datasets[dataset].settings[setting], available.by_class, seed)
-                        require_enough(wanted, available)
-                except ValueError as error:
-                    raise ValueError(f"{path}: datasets.{dataset}.settings.{setting}: {error}") from None
-    return params
+            where = f"{path}: datasets.{dataset}.settings.{setting}: "
+            try:
+                wanted = _require_served(params, dataset, setting, available)
+            except ValueError as error:
+                raise ValueError(f"{where}{error}") from None
+            if available is not None and available.unknown and wanted["unlabeled"] is not None:
+                notes.append(
+                    f"{where}leaves {available.unknown:,} pictures without a label unused; shapes unknown and "
+                    "natural-unknown take them"
+                )
+    return Checked(params, notes)
+
+
+def _require_served(params: Params, dataset: str, setting: str, available: Counts | None) -> Wanted | None:
+    """Check one setting, and return what it asks for with the last seed; None where the split stage must count.
+
+    Raises:
+        ValueError: a class has too few pictures, or the grid needs validation pictures and the setting gives none.
+    """
+    section, wanted = params.datasets[dataset].settings[setting], None
+    if available is not None:
+        for seed in params.grid.seed:
+            with naming(available.classes):
+                wanted = wanted_counts(section, available.by_class, seed)
+                require_enough(wanted, available)
+    _require_validation(params, dataset, section, wanted)
+    return wanted
+
+
+def _require_validation(params: Params, dataset: str, setting: Setting, wanted: Wanted | None) -> None:
+    natural = isinstance(setting, NaturalSetting | NaturalUnknownSetting)
+    key, which = ("validation_share", " of a class with at least 3 pictures") if natural else ("validation", "")
+    given = getattr(setting, key)
+    holds_out = any(wanted["validation"]) if wanted else given > 0
+    needs = next(_needs_validation(params, dataset), None)
+    if needs and not holds_out:
+        needed_by, instead = needs
+        raise ValueError(
+            f"{key} = {given:g} holds out no picture, which {needed_by} needs; hold some out{which} ({key} > 0), "
+            f"or {instead}"
+        )
+
+
+def _needs_validation(params: Params, dataset: str) -> Iterator[tuple[str, str]]:
+    """What in the grid needs validation pictures, and what to do instead of holding some out."""
+    for name in params.grid.sweep:
+        yield f"sweeps.{name}", "leave it out of grid.sweep"
+    base, of_dataset = params.train.model_dump(), params.datasets[dataset].train
+    for name in (*params.grid.method, *params.grid.baseline):
+        method = params.methods[name]
+        every = merged(base, of_dataset, method.train)["validate_every"]
+        if method.tune != "none" and every:
+            yield f"methods.{name} with validate_every = {every}", f"set methods.{name}.train.validate_every: 0"
 
 
 def _require_own_folders() -> None:

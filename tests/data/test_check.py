@@ -1,5 +1,6 @@
 """The check of params.yaml against the pictures of its sources."""
 
+import shutil
 import subprocess
 import sys
 
@@ -14,6 +15,13 @@ COPIES = {"include_labeled_in_unlabeled": True}
 EXPONENTIAL = project.PARAMS["datasets"]["shapes"]["settings"]["tail"]
 UNKNOWN = {"shape": "unknown", "n1": 6, "gamma_labeled": 3, "validation": 3, "shuffle_ranks": True} | COPIES
 NATURAL = {"shape": "natural", "labeled_share": 0.1, "validation_share": 0.1} | COPIES
+ALL_LABELS = {"shape": "natural-unknown", "validation_share": 0.1} | COPIES
+NONE_HELD_OUT = [
+    EXPONENTIAL | {"validation": 0},
+    UNKNOWN | {"validation": 0},
+    NATURAL | {"validation_share": 0},
+    ALL_LABELS | {"validation_share": 0},
+]
 
 
 @pytest.fixture
@@ -21,19 +29,26 @@ def check(params, tmp_path):
     """Check one setting on a source: folders of 22 pictures for each of 4 classes, or what is named."""
     project.write_pictures(tmp_path / "pictures")
 
-    def run(setting: dict, source: dict | None = None) -> None:
+    def run(setting: dict, source: dict | None = None) -> list[str]:
         dataset = params["datasets"]["shapes"]
         dataset["source"] = source or dataset["source"] | {"path": str(tmp_path / "pictures")}
         dataset["settings"]["tail"] = setting
         project.write_params(tmp_path, params)
-        checked(tmp_path / "params.yaml")
+        return [note.removeprefix(f"{tmp_path}/") for note in checked(tmp_path / "params.yaml").notes]
 
     return run
 
 
 @pytest.mark.parametrize(
     ("setting", "source"),
-    [(EXPONENTIAL, None), (NATURAL, None), (EXPONENTIAL, STL10), (UNKNOWN, STL10), (NATURAL, STL10)],
+    [
+        (EXPONENTIAL, None),
+        (NATURAL, None),
+        (EXPONENTIAL, STL10),
+        (UNKNOWN, STL10),
+        (NATURAL, STL10),
+        (ALL_LABELS, STL10),
+    ],
 )
 def test_what_the_pictures_serve_passes(check, setting, source):
     check(setting, source)
@@ -42,7 +57,9 @@ def test_what_the_pictures_serve_passes(check, setting, source):
 @pytest.mark.parametrize(
     ("setting", "source", "message"),
     [
-        (UNKNOWN, None, "shape unknown needs training pictures without a label, and this source has none"),
+        (UNKNOWN, None, "shapes unknown and natural-unknown need training pictures without a label, and this source"),
+        (ALL_LABELS, None, "shapes unknown and natural-unknown need training pictures without a label, and this sour"),
+        (ALL_LABELS | {"validation_share": 0.999}, STL10, "asks for 500 validation of the 500 pictures of class "),
         (EXPONENTIAL | {"m1": 14}, None, "asks for 6 labeled + 14 unlabeled + 3 validation = 23 pictures of class '"),
         (UNKNOWN | {"n1": 498}, STL10, "asks for 498 labeled + 3 validation = 501 pictures of class "),
         (NATURAL | {"labeled_share": 0.89}, None, "asks for 20 labeled + 2 validation of the 22 pictures of class 'b"),
@@ -53,6 +70,83 @@ def test_what_they_cannot_serve_is_refused_in_one_line(check, setting, source, m
         check(setting, source)
     assert f"params.yaml: datasets.shapes.settings.tail: {message}" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+STL10_SETTINGS = [(each, None if each["shape"] in ("consistent", "natural") else STL10) for each in NONE_HELD_OUT]
+
+
+@pytest.mark.parametrize(("setting", "source"), STL10_SETTINGS)
+@pytest.mark.parametrize(
+    ("grid", "of_dataset", "of_method", "needs"),
+    [
+        ({"sweep": ["frozen"]}, {}, {}, ("sweeps.frozen", "leave it out of grid.sweep")),
+        (
+            {"baseline": ["scratch"]},
+            {},
+            {},
+            ("methods.scratch with validate_every = 2", "set methods.scratch.train.validate_every: 0"),
+        ),
+        (
+            {"method": ["zero_shot", "lp"]},
+            {"validate_every": 7},
+            {},
+            ("methods.lp with validate_every = 7", "set methods.lp.train.validate_every: 0"),
+        ),
+        ({"method": ["zero_shot", "lp"]}, {"validate_every": 7}, {"validate_every": 0}, None),
+        ({"method": ["zero_shot"]}, {"validate_every": 7}, {}, None),
+        ({}, {}, {}, None),
+    ],
+)
+def test_what_needs_validation_pictures_is_refused_where_a_split_has_none(
+    check, params, setting, source, grid, of_dataset, of_method, needs
+):
+    params["grid"] |= {"sweep": [], "baseline": []} | grid
+    params["datasets"]["shapes"]["train"] = of_dataset
+    params["methods"]["lp"]["train"] = of_method
+    if needs is None:
+        check(setting, source)
+        return
+    with pytest.raises(ValueError) as caught:
+        check(setting, source)
+    key, which = ("validation_share", " of a class with at least 3 pictures")
+    if "validation" in setting:
+        key, which = ("validation", "")
+    said = f"{key} = 0 holds out no picture, which {needs[0]} needs; hold some out{which} ({key} > 0), or {needs[1]}"
+    assert str(caught.value).endswith(f"params.yaml: datasets.shapes.settings.tail: {said}")
+
+
+def test_classes_too_small_to_hold_any_picture_out_are_a_split_without(check, params, tmp_path):
+    shutil.rmtree(tmp_path / "pictures")
+    project.write_pictures(tmp_path / "pictures", train=2)
+    with pytest.raises(ValueError, match=r"tail: validation_share = 0\.1 holds out no picture, which sweeps\.frozen"):
+        check(NATURAL)
+    params["grid"] |= {"sweep": [], "baseline": []}
+    check(NATURAL)
+
+
+def test_one_class_that_holds_pictures_out_is_enough(check, tmp_path):
+    shutil.rmtree(tmp_path / "pictures")
+    project.write_pictures(tmp_path / "pictures", train=2)
+    grey = next((tmp_path / "pictures/train/grey_cross").iterdir())
+    shutil.copy(grey, grey.with_name("more.png"))
+    check(NATURAL)
+
+
+@pytest.mark.parametrize("setting", NONE_HELD_OUT)
+def test_a_split_whose_pictures_cannot_be_counted_yet_is_refused_by_its_setting(check, monkeypatch, setting):
+    monkeypatch.setattr(module, "class_counts", lambda _: None)
+    with pytest.raises(ValueError, match=r"= 0 holds out no picture, which sweeps\.frozen needs"):
+        check(setting)
+
+
+def test_pictures_that_a_setting_leaves_unused_are_noted(check):
+    assert check(NATURAL) == []
+    (note,) = check(NATURAL, STL10)
+    assert note == (
+        "params.yaml: datasets.shapes.settings.tail: leaves 100,000 pictures without a label unused; shapes unknown "
+        "and natural-unknown take them"
+    )
+    assert check(UNKNOWN, STL10) == check(ALL_LABELS, STL10) == []
 
 
 def test_what_only_the_data_stage_can_count_is_left_to_the_split(check, monkeypatch):

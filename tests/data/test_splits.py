@@ -1,9 +1,18 @@
 import numpy as np
 import pytest
 
-from ulfine.data.splits import class_order, decaying_counts, draw, manifest, naming, require_enough, wanted_counts
+from ulfine.data.splits import (
+    class_order,
+    decaying_counts,
+    draw,
+    manifest,
+    naming,
+    require_enough,
+    summary,
+    wanted_counts,
+)
 from ulfine.data.store import Counts
-from ulfine.params.dataset import ExponentialSetting, NaturalSetting, UnknownSetting
+from ulfine.params.dataset import ExponentialSetting, NaturalSetting, NaturalUnknownSetting, UnknownSetting
 
 
 def setting(**changes) -> ExponentialSetting:
@@ -20,6 +29,11 @@ def unknown(**changes) -> UnknownSetting:
 def natural(**changes) -> NaturalSetting:
     base = {"shape": "natural", "labeled_share": 0.1, "validation_share": 0.05, "include_labeled_in_unlabeled": False}
     return NaturalSetting(**(base | changes))
+
+
+def natural_unknown(**changes) -> NaturalUnknownSetting:
+    base = {"shape": "natural-unknown", "validation_share": 0.1, "include_labeled_in_unlabeled": False}
+    return NaturalUnknownSetting(**(base | changes))
 
 
 # from ACR, FineSSL, SimPro (make_imb_data); CPG; Meta-Expert, as their code and logs give them
@@ -181,7 +195,7 @@ def test_a_split_stays_what_it_was(shape, gamma, shuffle, digest):
 
 @pytest.mark.parametrize(
     ("shape", "without", "expected"),
-    [(setting, 0, 141 + 70), (unknown, 25, 25 + 11), (natural, 0, 510 + 60)],
+    [(setting, 0, 141 + 70), (unknown, 25, 25 + 11), (natural, 0, 510 + 60), (natural_unknown, 25, 25 + 540)],
 )
 def test_copies_of_the_labeled_join_the_pool_and_change_nothing_else(shape, without, expected):
     labels = spread([200] * 3, without)
@@ -208,8 +222,11 @@ def test_a_pool_of_unknown_shape_is_every_picture_without_a_label():
 def test_a_pool_of_unknown_shape_needs_pictures_without_a_label():
     wanted = wanted_counts(unknown(), [10] * 3, seed=0)
     require_enough(wanted, Counts([10] * 3, 1))
-    with pytest.raises(ValueError, match="shape unknown needs training pictures without a label, and this source has"):
-        require_enough(wanted, Counts([10] * 3, 0))
+    for without_one in (wanted, wanted_counts(natural_unknown(), [10] * 3, seed=0)):
+        with pytest.raises(
+            ValueError, match="unknown need training pictures without a label, and this source has none"
+        ):
+            require_enough(without_one, Counts([10] * 3, 0))
     with pytest.raises(ValueError, match=r"asks for 6 labeled \+ 2 validation = 8 pictures of class 0, which has 7"):
         require_enough(wanted, Counts([7] * 3, 1))
 
@@ -226,6 +243,74 @@ def test_a_natural_tail_keeps_its_sizes():
     }
     used = [index for indices in found["indices"].values() for index in indices]
     assert len(used) == len(set(used)) == sum(sizes)
+
+
+def test_all_labels_and_a_pool_of_unknown_shape():
+    """Of 25 and 15 pictures a tenth is 2.5 and 1.5, both 2; of 3 it is 1, of 2 and of 1 nothing."""
+    labels = spread([25, 300, 15, 2, 3, 1], without=9)
+    found = manifest(natural_unknown(), labels, 6, seed=0)
+    assert found["class_order"] == [1, 0, 2, 4, 3, 5]
+    assert found["counts"] == {
+        "labeled": [23, 270, 13, 2, 2, 1],
+        "unlabeled": None,
+        "validation": [2, 30, 2, 0, 1, 0],
+    }
+    assert found["indices"]["unlabeled"] == np.flatnonzero(labels == -1).tolist()
+    used = [index for indices in found["indices"].values() for index in indices]
+    assert sorted(used) == list(range(len(labels)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "labeled"),
+    [
+        (setting(validation=0), [50, 15, 5]),
+        (unknown(validation=0), [6, 3, 2]),
+        (natural(validation_share=0), [6, 6, 6]),
+        (natural_unknown(validation_share=0), [60, 60, 60]),
+    ],
+)
+def test_a_split_may_hold_nothing_out(shape, labeled):
+    sizes = [200] * 3 if shape.shape == "consistent" else [60] * 3
+    found = manifest(shape, spread(sizes, without=9), 3, seed=0)
+    assert found["counts"]["validation"] == [0, 0, 0] and found["indices"]["validation"] == []
+    assert found["counts"]["labeled"] == labeled
+
+
+@pytest.mark.parametrize(
+    ("sizes", "share", "message"),
+    [
+        (
+            [9, 3],
+            0.9,
+            r"asks for 3 validation of the 3 pictures of class 1, which leaves none labeled; shape natural-un",
+        ),
+        ([0, 9], 0.1, r"asks for 0 validation of the 0 pictures of class 0, which leaves none labeled"),
+    ],
+)
+def test_a_class_that_a_share_uses_up_is_refused(sizes, share, message):
+    with pytest.raises(ValueError, match=message):
+        wanted_counts(natural_unknown(validation_share=share), sizes, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        (natural(), "120 labeled, 1,020 unlabeled, 60 validation pictures; 9 training pictures are in none of them"),
+        (natural_unknown(validation_share=0), "1,200 labeled, 9 unlabeled, 0 validation pictures"),
+        (
+            natural_unknown(include_labeled_in_unlabeled=True),
+            "1,080 labeled, 9 unlabeled, 120 validation pictures; the pool holds the labeled ones too",
+        ),
+        (
+            setting(include_labeled_in_unlabeled=True),
+            "70 labeled, 141 unlabeled, 15 validation pictures; the pool holds the labeled ones too; 983 training "
+            "pictures are in none of them",
+        ),
+    ],
+)
+def test_a_split_says_what_it_holds(shape, said):
+    labels = spread([400] * 3, without=9)
+    assert summary(manifest(shape, labels, 3, seed=0), len(labels)) == said
 
 
 @pytest.mark.parametrize(

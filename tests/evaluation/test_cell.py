@@ -1,6 +1,9 @@
+import json
+
+import numpy as np
 import pytest
 
-from ulfine.evaluation.cell import prior_error, validation_curve
+from ulfine.evaluation.cell import metrics, prior_error, validation_curve
 
 
 def test_the_validation_curve_is_the_mean_recall_by_step():
@@ -18,6 +21,18 @@ def test_the_validation_curve_is_the_mean_recall_by_step():
         "acc_tail": 0.5,
     }
     assert second == {"step": 10, "accuracy": 0.5, "acc_head": 1.0, "acc_medium": None, "acc_tail": 0.0}
+
+
+def test_a_run_without_validation_pictures_has_every_other_score():
+    logits = {"test.linear": np.eye(2), "test.labels": np.array([0, 1])}
+    summary = {"decides": {"test": "linear"}, "threshold": 0.5}
+    held_out = logits | {"validation.linear": np.eye(2), "validation.labels": np.array([0, 1])}
+    without, with_some = (metrics(found, summary, [2, 1]) for found in (logits, held_out))
+    unknown = without.pop("validation")
+    assert set(unknown) == set(with_some.pop("validation"))
+    assert unknown.pop("recall") == [None, None] and set(unknown.values()) == {None}
+    assert without == with_some and without["accuracy"] == 1
+    json.dumps(without, allow_nan=False)
 
 
 def test_the_error_of_the_estimated_prior():

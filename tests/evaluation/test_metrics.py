@@ -41,6 +41,12 @@ def test_a_class_without_test_pictures_is_unknown_not_zero():
     assert scores(np.eye(2, 3), np.array([0, 0]), {"tail": [2]})["acc_tail"] is None
 
 
+def test_scores_of_no_picture_are_unknown():
+    found = scores(np.empty((0, 2)), np.empty(0, np.int64), {"head": [0], "medium": [], "tail": [1]})
+    assert found.pop("recall") == [None, None]
+    assert found == dict.fromkeys(("accuracy", "acc_head", "acc_medium", "acc_tail", "micro_accuracy", "gmean", "ece"))
+
+
 def test_geometric_mean():
     assert geometric_mean([0.5, 0.125, None]) == pytest.approx(0.25)
 

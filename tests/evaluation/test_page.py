@@ -81,6 +81,19 @@ def test_a_full_page_has_every_part_and_asks_for_nothing(full):
     assert len(full[0].encode()) <= 5_000_000
 
 
+def test_what_nobody_can_judge_is_not_drawn_and_has_no_number(tmp_path):
+    """Two classes, of which none is medium, and a pool of unknown classes."""
+    runs = [make_cell(tmp_path, name, 0, classes=2, known=False) for name in ("lp", "ulfine")]
+    text = page_of(study_of(runs, names_of(2)), tmp_path / "figures")
+    drawn = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
+    assert "d-s-b-reliability" in drawn and not drawn & {"d-s-b-pseudo-labels", "d-s-b-confidence"}
+    assert ">test pictures</text>" in text and ">unlabeled pictures</text>" not in text
+    fusion = runs[1].fusion
+    assert sum(shares["head"] for shares in fusion.values()) == pytest.approx(1)
+    assert {shares["medium"] for shares in fusion.values()} == {None}
+    assert re.search(r"medium</td>(\s*<td[^>]*><[^>]*>n/a</[^>]*></td>|\s*<td[^>]*>n/a</td>){4}", text)
+
+
 def test_a_page_can_be_heard(full):
     text = full[0]
     assert '<html lang="en">' in text and 'name="viewport"' in text

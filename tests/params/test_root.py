@@ -14,6 +14,7 @@ SETTING = "datasets.shapes.settings.tail"
 COPIES = {"include_labeled_in_unlabeled": False}
 UNKNOWN = {"shape": "unknown", "n1": 6, "gamma_labeled": 3, "validation": 2, "shuffle_ranks": False} | COPIES
 NATURAL = {"shape": "natural", "labeled_share": 0.1, "validation_share": 0.1} | COPIES
+ALL_LABELS = {"shape": "natural-unknown", "validation_share": 0.1} | COPIES
 
 PUBLISHED = {"kind": "torchvision", "path": "p", "broken": "skip", "licence": "none"}
 IMAGENET = PUBLISHED | {"kind": "imagenet", "groups": {"path": "g", "sha256": 64 * "0"}}
@@ -162,6 +163,18 @@ def change(params: dict, key: str, value: object) -> None:
         ),
         (SETTING, UNKNOWN | {"n1": 2}, f"{SETTING}: n1 = 2 with gamma_labeled = 3 leaves the last class empty"),
         (SETTING, NATURAL | {"labeled_share": 0}, f"{SETTING}.labeled_share = 0: input should be greater than 0"),
+        (f"{SETTING}.validation", 0, OK),
+        (f"{SETTING}.validation", -1, f"{SETTING}.validation = -1: input should be greater than or equal to 0"),
+        (SETTING, UNKNOWN | {"validation": 0}, OK),
+        (SETTING, NATURAL | {"validation_share": 0}, OK),
+        (SETTING, ALL_LABELS, OK),
+        (SETTING, ALL_LABELS | {"validation_share": 0}, OK),
+        (SETTING, ALL_LABELS | {"validation_share": 1}, f"{SETTING}.validation_share = 1: input should be less than 1"),
+        (
+            SETTING,
+            ALL_LABELS | {"labeled_share": 0.5},
+            f"{SETTING}: unknown key 'labeled_share', did you mean val",
+        ),
         (SETTING, NATURAL | {"labeled_share": 0.9}, f"{SETTING}: labeled_share + validation_share = 1 leaves nothing"),
         ("datasets.shapes.source.test_share", 1, "datasets.shapes.source.test_share = 1: input should be less than 1"),
         ("grid.sweep", [], OK),

@@ -69,6 +69,24 @@ def test_the_statistics_of_channels(inputs):
     assert std.tolist() == pytest.approx(chosen.std(0).tolist(), rel=1e-5)
 
 
+def test_a_channel_that_is_the_same_everywhere_is_divided_by_one(inputs):
+    inputs.store.images["train"][..., 1] = 77
+    mean, std = channel_statistics(inputs.store, np.array([0, 3]))
+    assert mean[1].item() == pytest.approx(77 / 255) and std[1] == 1
+    assert 0 < std[0] < 1
+
+
+def test_a_set_without_pictures_is_not_evaluated_and_refused_to_who_needs_it(inputs):
+    inputs.store.labels["test"] = np.array([0])
+    assert list(inputs.evaluated()) == ["test", "validation"]
+    inputs.require_validation("a sweep")
+    inputs.split["indices"] = SPLIT["indices"] | {"validation": []}
+    without = Inputs(inputs.store, inputs.features, inputs.space, inputs.split)
+    assert list(without.evaluated()) == ["test"]
+    with pytest.raises(ValueError, match="the split holds out no validation pictures, which a sweep needs; hold some"):
+        without.require_validation("a sweep")
+
+
 def test_the_pool_leaves_copies_out(inputs):
     assert inputs.pictures.tolist() == [0, 1, 2, 3]
     assert inputs.pool.tolist() == [2, 3]

@@ -8,7 +8,7 @@ import numpy as np
 
 from ulfine.data.store import Counts, counted
 from ulfine.files import digest
-from ulfine.params.dataset import ExponentialSetting, NaturalSetting, Setting, UnknownSetting
+from ulfine.params.dataset import ExponentialSetting, NaturalSetting, NaturalUnknownSetting, Setting, UnknownSetting
 
 
 class ClassError(ValueError):
@@ -76,11 +76,11 @@ def unlabeled_counts(setting: ExponentialSetting, classes: int) -> list[int]:
 
 
 def class_order(setting: Setting, sizes: list[int], seed: int) -> list[int]:
-    """The class at each rank, head first: label order, or drawn by the seed; for `natural` by size, ties by label.
+    """The class at each rank, head first: label order, or drawn by the seed; for natural shapes by size, ties by label.
 
     sizes: (K,) training pictures of each class.
     """
-    if isinstance(setting, NaturalSetting):
+    if isinstance(setting, NaturalSetting | NaturalUnknownSetting):
         return sorted(range(len(sizes)), key=lambda k: (-sizes[k], k))
     if not setting.shuffle_ranks:
         return list(range(len(sizes)))
@@ -97,6 +97,8 @@ def wanted_counts(setting: Setting, sizes: list[int], seed: int) -> Wanted:
     """
     if isinstance(setting, NaturalSetting):
         return _natural_counts(setting, sizes)
+    if isinstance(setting, NaturalUnknownSetting):
+        return _natural_unknown_counts(setting, sizes)
     classes = len(sizes)
     by_rank = {"labeled": decaying_counts(setting.n1, setting.gamma_labeled, classes)}
     if isinstance(setting, ExponentialSetting):
@@ -111,7 +113,7 @@ def _natural_counts(setting: NaturalSetting, sizes: list[int]) -> Wanted:
     wanted: dict[str, list[int]] = {"labeled": [], "unlabeled": [], "validation": []}
     for k, size in enumerate(sizes):
         labeled = max(1, round(setting.labeled_share * size))
-        held_out = max(1, round(setting.validation_share * size)) if size > 2 else 0
+        held_out = _held_out(setting.validation_share, size)
         left = size - labeled - held_out
         if left < 1:
             raise ClassError(
@@ -122,6 +124,24 @@ def _natural_counts(setting: NaturalSetting, sizes: list[int]) -> Wanted:
         for name, count in (("labeled", labeled), ("unlabeled", left), ("validation", held_out)):
             wanted[name].append(count)
     return dict(wanted)
+
+
+def _natural_unknown_counts(setting: NaturalUnknownSetting, sizes: list[int]) -> Wanted:
+    validation = [_held_out(setting.validation_share, size) for size in sizes]
+    labeled = [size - held_out for size, held_out in zip(sizes, validation, strict=True)]
+    for k, left in enumerate(labeled):
+        if left < 1:
+            raise ClassError(
+                f"asks for {validation[k]} validation of the {sizes[k]} pictures of {{}}, which leaves none labeled; "
+                "shape natural-unknown needs at least 1 picture of a class, more with a large share",
+                k,
+            )
+    return {"labeled": labeled, "validation": validation, "unlabeled": None}
+
+
+def _held_out(share: float, size: int) -> int:
+    """Pictures of a class of `size` that a validation share takes; none of two, which the other sets need."""
+    return max(1, round(share * size)) if share and size > 2 else 0
 
 
 def require_enough(wanted: Wanted, available: Counts) -> None:
@@ -136,7 +156,9 @@ def require_enough(wanted: Wanted, available: Counts) -> None:
             parts = " + ".join(f"{count} {name}" for name, count in asked.items())
             raise ClassError(f"asks for {parts} = {sum(asked.values())} pictures of {{}}, which has {has}", k)
     if wanted["unlabeled"] is None and not available.unknown:
-        raise ValueError("shape unknown needs training pictures without a label, and this source has none")
+        raise ValueError(
+            "shapes unknown and natural-unknown need training pictures without a label, and this source has none"
+        )
 
 
 def draw(labels: np.ndarray, wanted: Wanted, seed: int) -> dict[str, np.ndarray]:
@@ -178,3 +200,15 @@ def manifest(setting: Setting, labels: np.ndarray, classes: int, seed: int) -> d
         "seed": seed,
     }
     return content | {"sha256": digest(content)}
+
+
+def summary(manifest: dict[str, Any], pictures: int) -> str:
+    """How many pictures are in each set of a manifest, and how many of the training `pictures` are in none."""
+    sets = {name: set(indices) for name, indices in manifest["indices"].items()}
+    copies = sets["unlabeled"] & sets["labeled"]
+    counts = {name: len(sets[name]) for name in ("labeled", "unlabeled", "validation")}
+    counts["unlabeled"] -= len(copies)
+    found = ", ".join(f"{count:,} {name}" for name, count in counts.items()) + " pictures"
+    rest = pictures - sum(counts.values())
+    pool = "; the pool holds the labeled ones too" if copies else ""
+    return f"{found}{pool}" + (f"; {rest:,} training pictures are in none of them" if rest else "")

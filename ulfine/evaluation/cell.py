@@ -18,7 +18,7 @@ def metrics(logits: dict[str, np.ndarray], summary: dict[str, Any], labeled: lis
     """Metrics of one run.
 
     Args:
-        logits: "{set}.{classifier}" and "{set}.labels", as the train stage writes them.
+        logits: "{set}.{classifier}" and "{set}.labels", as the train stage writes them; validation may be absent.
         summary: run.json.
         labeled: (K,) labeled pictures of each class.
     """
@@ -37,7 +37,8 @@ def metrics(logits: dict[str, np.ndarray], summary: dict[str, Any], labeled: lis
         pseudo, labels = logits["unlabeled.pseudo"], logits["unlabeled.labels"]
         found |= pseudo_label_scores(pseudo, labels, summary["threshold"], groups["tail"])
         bins["unlabeled"] = reliability(softmax(pseudo[labels >= 0]), labels[labels >= 0])
-    held_out = scores(logits[f"validation.{decides}"], logits["validation.labels"], groups)
+    none = np.empty((0, len(labeled)))  # of a split that holds nothing out
+    held_out = scores(logits.get(f"validation.{decides}", none), logits.get("validation.labels", none[:, 0]), groups)
     found |= {"validation": held_out, "labeled": labeled, "reliability": bins}
     return found | {"prior_error": prior_error(summary)} | {key: summary[key] for key in KEPT if key in summary}
 

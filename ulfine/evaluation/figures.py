@@ -74,7 +74,7 @@ def _bins(labeled: np.ndarray) -> np.ndarray:
 
 def pseudo_labels(runs: Sequence[Loaded], looks: Looks) -> Figure | None:
     """Pseudo-labels over time by class group: share kept, share kept and right, share that is false of this label."""
-    shown = {name: runs for name, runs in methods_of(runs).items() if runs[0].pseudo_labels is not None}
+    shown = _judged(runs)
     if not shown:
         return None
     parts = (("kept", "kept, % of pictures"), ("right", "kept and right, %"), ("wrong", "kept, but false, %"))
@@ -93,6 +93,15 @@ def pseudo_labels(runs: Sequence[Loaded], looks: Looks) -> Figure | None:
     return figure
 
 
+def _judged(runs: Sequence[Loaded]) -> dict[str, list[Loaded]]:
+    """Runs by method, of those that made pseudo-labels for pictures whose class is known."""
+    return {
+        name: members
+        for name, members in methods_of(runs).items()
+        if (table := members[0].pseudo_labels) is not None and table["seen"].any()
+    }
+
+
 def _of_group(run: Loaded, group: str) -> pd.DataFrame:
     table = run.pseudo_labels[run.pseudo_labels["class"].isin(run.groups[group])]
     return table.groupby("step")[["seen", "kept", "right", "wrong"]].sum()
@@ -100,7 +109,7 @@ def _of_group(run: Loaded, group: str) -> pd.DataFrame:
 
 def confidence(runs: Sequence[Loaded], looks: Looks) -> Figure | None:
     """Mean confidence of right and of false predictions on unlabeled pictures over time."""
-    shown = {name: runs for name, runs in methods_of(runs).items() if "confidence_wrong" in runs[0].history}
+    shown = _judged(runs)
     if not shown:
         return None
     figure, (row,) = _drawn(2, height=2.6)
@@ -120,9 +129,11 @@ def confidence(runs: Sequence[Loaded], looks: Looks) -> Figure | None:
 
 def reliability(runs: Sequence[Loaded], looks: Looks) -> Figure:
     """Accuracy by confidence on test and on unlabeled pictures, all seeds together; the diagonal is calibrated."""
-    figure, (row,) = _drawn(2, height=3)
+    judged = any(run.metrics["reliability"].get("unlabeled") for run in runs)  # not where no label is known
+    parts = ("test", "unlabeled") if judged else ("test",)
+    figure, (row,) = _drawn(len(parts), height=3)
     methods = methods_of(runs)
-    for axes, part in zip(row, ("test", "unlabeled"), strict=True):
+    for axes, part in zip(row, parts, strict=True):
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
         for name, members in methods.items():
             bins = pd.DataFrame([each for run in members for each in run.metrics["reliability"].get(part, [])])
@@ -135,8 +146,7 @@ def reliability(runs: Sequence[Loaded], looks: Looks) -> Figure:
         axes.set_title(f"{part} pictures")
         axes.set_xlabel("confidence, %")
         axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
-    _percent(row[0], "accuracy, %")
-    _percent(row[1], "")
+        _percent(axes, "accuracy, %" if part == "test" else "")
     _shared_legend(figure, methods, looks)
     return figure
 
@@ -179,7 +189,7 @@ def fusion(run: Loaded) -> Figure | None:
     left = np.zeros(3)
     colors = (GREY, OWN["lp"], OWN["ulfine"], OWN["fft"])
     for (name, shares), color in zip(run.fusion.items(), colors, strict=True):
-        widths = np.array([shares[group] for group in GROUPS])
+        widths = np.array([shares[group] or 0 for group in GROUPS])  # no bar for a group without pictures
         axes.barh(GROUPS, widths, left=left, color=color, label=name, height=0.6)
         left += widths
     axes.invert_yaxis()

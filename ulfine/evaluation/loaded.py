@@ -91,8 +91,8 @@ class Loaded:
         return None if found[0] is None or found[1] is None else found
 
     @cached_property
-    def fusion(self) -> dict[str, dict[str, float]] | None:
-        """By AGREEMENT and class group, the share of test pictures; None without fusion."""
+    def fusion(self) -> dict[str, dict[str, float | None]] | None:
+        """By AGREEMENT and class group, the share of test pictures, None without any; None without fusion."""
         if "test.fused" not in self.logits:
             return None
         linear, text, fused = (self.logits[f"test.{name}"].argmax(1) for name in ("linear", "text", "fused"))
@@ -104,7 +104,7 @@ class Loaded:
         )
         members = {group: np.isin(self.labels, classes) for group, classes in self.groups.items()}
         return {
-            name: {group: float(case[inside].mean()) if inside.any() else 0.0 for group, inside in members.items()}
+            name: {group: float(case[inside].mean()) if inside.any() else None for group, inside in members.items()}
             for name, case in zip(AGREEMENT, cases, strict=True)
         }
 

@@ -73,7 +73,7 @@ def scores(logits: np.ndarray, labels: np.ndarray, groups: dict[str, list[int]])
     return {
         "accuracy": mean_of(by_class, list(range(len(by_class)))),
         **{f"acc_{group}": mean_of(by_class, members) for group, members in groups.items()},
-        "micro_accuracy": float((predicted == labels).mean()),
+        "micro_accuracy": _mean(predicted == labels, np.ones(len(labels), bool)),
         "gmean": geometric_mean(by_class),
         "ece": calibration_error(reliability(softmax(logits), labels)),
         "recall": by_class,

@@ -131,7 +131,8 @@ def fusion_table(task: Task) -> Table | None:
     rows = []
     for run in task[1]:
         for group in run.groups if run.fusion else ():
-            shares = [Text(percent(run.fusion[name][group])) for name in AGREEMENT]
+            found = [run.fusion[name][group] for name in AGREEMENT]
+            shares = [NOTHING if share is None else Text(percent(share)) for share in found]
             rows.append(Row([Text(run.method), Text(str(run.names["seed"])), Text(group), *shares]))
     caption = f"{title(task[0])}: whose class is fused, percent of test pictures"
     return Table(caption, ["method", "seed", "classes", *AGREEMENT], rows, folded=True) if rows else None

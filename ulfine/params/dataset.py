@@ -118,7 +118,16 @@ GammaLabeled = Annotated[
     float, Field(ge=1, description="imbalance ratio of the labeled pictures, largest / smallest class")
 ]
 Validation = Annotated[
-    int, Field(ge=1, description="pictures per class held out of the remainder, for choosing defaults")
+    int, Field(ge=0, description="pictures per class held out of the remainder, for choosing defaults; 0: none")
+]
+ValidationShare = Annotated[
+    float,
+    Field(
+        ge=0,
+        lt=1,
+        description="held-out share of each class, rounded half to even, at least one picture where there are three; "
+        "0: none",
+    ),
 ]
 ShuffleRanks = Annotated[bool, Field(description="which class is head and which is tail is drawn by the seed")]
 IncludeLabeled = Annotated[
@@ -181,11 +190,7 @@ class NaturalSetting(Section):
     labeled_share: float = Field(
         gt=0, lt=1, description="labeled share of each class, rounded half to even, at least one picture"
     )
-    validation_share: float = Field(
-        gt=0,
-        lt=1,
-        description="held-out share of each class, rounded alike, at least one picture where there are three",
-    )
+    validation_share: ValidationShare
     include_labeled_in_unlabeled: IncludeLabeled
 
     @model_validator(mode="after")
@@ -196,7 +201,19 @@ class NaturalSetting(Section):
         return self
 
 
-Setting = Annotated[ExponentialSetting | UnknownSetting | NaturalSetting, Field(discriminator="shape")]
+class NaturalUnknownSetting(Section):
+    """All labels that there are but for a share held out of each class, and as the pool all pictures without one."""
+
+    shape: Literal["natural-unknown"] = Field(
+        description="classes keep their sizes, the largest is head, and every picture without a label is in the pool"
+    )
+    validation_share: ValidationShare
+    include_labeled_in_unlabeled: IncludeLabeled
+
+
+Setting = Annotated[
+    ExponentialSetting | UnknownSetting | NaturalSetting | NaturalUnknownSetting, Field(discriminator="shape")
+]
 
 
 def _require_no_empty_class(size_key: str, size: int, gamma_key: str, gamma: float) -> None:

@@ -83,7 +83,10 @@ def linear_classifier(inputs: Inputs, train: Train, text: Tensor, image_mean: Te
 
 
 def channel_statistics(store: Store, pictures: np.ndarray) -> tuple[Tensor, Tensor]:
-    """(3,) mean and standard deviation of the training pictures' channels, in [0, 1]; exact, by counting each byte."""
+    """(3,) mean and standard deviation of the training pictures' channels, in [0, 1]; exact, by counting each byte.
+
+    The deviation of a channel that is the same everywhere is given as 1, since pictures are divided by it.
+    """
     counts = np.zeros((3, 256))
     for start in range(0, len(pictures), CHUNK):
         pixels = store.images["train"][pictures[start : start + CHUNK]].reshape(-1, 3)
@@ -91,5 +94,7 @@ def channel_statistics(store: Store, pictures: np.ndarray) -> tuple[Tensor, Tens
     values = np.arange(256) / 255
     shares = counts / counts.sum(1, keepdims=True)
     mean = shares @ values
-    deviation = np.sqrt(shares @ values**2 - mean**2)
+    variance = shares @ values**2 - mean**2
+    variance[(counts > 0).sum(1) == 1] = 1
+    deviation = np.sqrt(variance)
     return torch.tensor(mean, dtype=torch.float32), torch.tensor(deviation, dtype=torch.float32)

@@ -48,8 +48,21 @@ class Inputs:
         return np.bincount(labels, minlength=len(self.counts)) / len(labels)
 
     def evaluated(self) -> dict[str, tuple[str, np.ndarray]]:
-        """The sets that classifiers are scored on: part of the store and indices into it."""
-        return {
+        """The sets that classifiers are scored on, those with pictures: part of the store and indices into it."""
+        found = {
             "test": ("test", np.arange(len(self.store.labels["test"]))),
             "validation": ("train", self.indices["validation"]),
         }
+        return {name: (part, indices) for name, (part, indices) in found.items() if len(indices)}
+
+    def require_validation(self, needed_by: str) -> None:
+        """Refuse a split without validation pictures; the check of parameters knows only those that it can count.
+
+        Raises:
+            ValueError: there are none; the message says what needs them.
+        """
+        if not len(self.indices["validation"]):
+            raise ValueError(
+                f"the split holds out no validation pictures, which {needed_by} needs; hold some out in its setting "
+                "(validation, validation_share)"
+            )

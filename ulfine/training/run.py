@@ -31,7 +31,7 @@ WEIGHTS_STREAM = 2  # of random numbers, beside those of the batches
 class Result:
     """What a run leaves; all of it is deterministic but `cost`."""
 
-    logits: dict[str, np.ndarray]  # "{set}.{classifier}" (N, K) and "{set}.labels" (N,); set is test or validation
+    logits: dict[str, np.ndarray]  # "{set}.{classifier}" (N, K) and "{set}.labels" (N,); sets of Inputs.evaluated
     weights: dict[str, np.ndarray]  # what was trained
     summary: dict[str, Any]
     cost: dict[str, Any]
@@ -63,14 +63,20 @@ def train(
     device: torch.device,
     checkpoint: Checkpoint,
 ) -> Result:
-    """Train one method and predict. `load_tower` is called only by methods that change the tower."""
+    """Train one method and predict. `load_tower` is called only by methods that change the tower.
+
+    Raises:
+        ValueError: `validate_every` asks for validation pictures, and the split has none; the loss is not finite.
+    """
+    if options.validate_every:
+        inputs.require_validation(f"validate_every = {options.validate_every}")
     torch.manual_seed(key(seed, WEIGHTS_STREAM))
     learner = Learner(starting_point(inputs, method, options, load_tower), method, options).to(device)
     views = views_for(inputs, method, augmentation, device)
     batches = Batches(views, inputs.store.labels["train"], inputs.indices, options, seed)
     share = None if inputs.pool_share is None else torch.tensor(inputs.pool_share, dtype=torch.float32, device=device)
     history = History(len(inputs.counts), share)
-    validate = validation(learner, views, inputs)
+    validate = validation(learner, views, inputs) if options.validate_every else list
     loop = Loop(learner, batches, options, history, checkpoint, validate)
     cost = loop.run()
     weights = {name: tensor.cpu().numpy() for name, tensor in learner.trained().items()}

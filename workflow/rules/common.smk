@@ -21,11 +21,13 @@ if config:
     sys.exit(f"--config and --configfile are not used here: edit {PARAMS}, which DVC reads as well")
 
 try:
-    PARAMETERS = checked(PARAMS, here=False)
+    PARAMETERS, NOTES = checked(PARAMS, here=False)
     MANIFESTS = write_manifests()
     if not OK.exists():  # DVC removes it before a check that fails; were the rule `check` to run, it would hold back others
         write_ok()
     if workflow.is_main_process:
+        for note in NOTES:
+            print(note, file=sys.stderr)
         recover()  # so that the same command works again after a kill
         BUSY = at_work()
         if BUSY:
