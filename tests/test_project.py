@@ -7,6 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 
 from tests.project import ROOT, run, succeeded
 from ulfine.files import sha256
@@ -125,6 +126,9 @@ def test_choosing_a_study_loses_no_edit(tmp_path):
         copy(ROOT / name, tmp_path / name)
     params = tmp_path / "params.yaml"
     edited = params.read_text().replace("seed: [0, 1]", "seed: [0, 1, 7] # mine").replace("lr: 0.01", "lr: 0.02", 1)
+    apply_overrides(params, ["train.lr=0.1"])  # as an experiment of DVC does, which lays all of it out anew
+    assert "  - fft\n" in params.read_text()
+    succeeded(run(tmp_path, "python", "-m", "ulfine", "study", "default"))
     params.write_text(edited)
     refused = run(tmp_path, "python", "-m", "ulfine", "study", "paper-stl10")
     assert refused.returncode == 1 and "would be lost" in refused.stderr and params.read_text() == edited

@@ -2,6 +2,9 @@
 
 import re
 from pathlib import Path
+from typing import Any
+
+from ulfine.params.base import parsed
 
 KEYS = ("study", "grid")
 
@@ -33,12 +36,18 @@ def choose(folder: Path, params: str, name: str) -> str:
     Raises:
         ValueError: the present study and grid are in no file of `folder`, and would be lost.
     """
-    if not any(own_study(params) == own_study(path.read_text(encoding="utf-8")) for path in folder.glob("*.yaml")):
+    own = _said(own_study(params))
+    if not any(own == _said(own_study(path.read_text(encoding="utf-8"))) for path in folder.glob("*.yaml")):
         raise ValueError(
             f"the present study and grid are in no file of {folder}/ and would be lost; give them a name of their own "
             "(study: NAME) and keep them with `python -m ulfine save`, or undo the edit"
         )
     return with_study(params, (folder / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def _said(text: str) -> tuple[dict[str, Any], list[str]]:
+    """Values and comments, however they are laid out: DVC's experiments give lists a line for each entry."""
+    return parsed(text, "the present study"), re.findall(r"(?:^|(?<=\s))#.*", text)
 
 
 def _blocks(text: str) -> list[re.Match[str]]:
