@@ -68,9 +68,8 @@ def device_name(device: torch.device) -> str:
 
 
 def _commit() -> dict[str, Any] | None:
-    if (
-        git("ls-files", "--error-unmatch", "params.yaml") is None
-    ):  # an archive may lie in a repository of another project
+    # an archive of the source may lie in a repository of another project
+    if git("ls-files", "--error-unmatch", "params.yaml") is None:
         return None
     commit = git("rev-parse", "HEAD")
     if commit is None:
