@@ -174,5 +174,5 @@ def test_both_engines_refuse_it_before_any_work_but_where_jobs_run_elsewhere(tin
         assert done.returncode != 0 and line in done.stderr and "Traceback" not in done.stderr
         assert "rule data:" not in done.stderr
     succeeded(run(tiny, *snakemake, "--dry-run"))
-    done = run(tiny, *snakemake, "--executor", "elsewhere", "--jobs", "1")
+    done = run(tiny, "env", f"PYTHONPATH={tiny}", *snakemake, "--executor", "elsewhere", "--jobs", "1")
     assert line not in done.stderr and "started a job elsewhere" in done.stderr

@@ -531,7 +531,7 @@ def add_unlabeled(folder: Path, number: int) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        ("python", "stages/check.py"),
+        ("python", "-m", "stages.check"),
         ("python", "-m", "ulfine", "ready"),
         ("snakemake", "--cores", "1", "--forcerun", "setting", "--", "artifacts/settings/shapes/tail.json"),
     ],

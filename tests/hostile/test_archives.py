@@ -30,7 +30,7 @@ NPZ = {
         {"classes": np.array([["a", "b"]])},
         "classes: has the shape (1, 2) and the type <U1, must be one-d",
     ),
-    "a name twice": ({"classes": np.array(["bag", "bag"])}, "classes: the classes 'bag' and 'bag' are alike"),
+    "a name twice": ({"classes": np.array(["bag", "bag"])}, "classes: the classes 'bag' and 'bag' read the same"),
     "pictures of floats": (
         {"train_images": np.zeros((4, 8, 8))},
         "train_images: has the shape (4, 8, 8) and the type floa",
