@@ -122,8 +122,9 @@ def test_a_dvc_lock_that_is_half_merged_is_left_to_its_users(by_dvc, tmp_path):
     merged = (folder / "dvc.lock").read_bytes()
     number = len(ours.splitlines()) + 1
     line = f"dvc.lock: line {number} is a mark of a merge; take one side whole (`git checkout --ours dvc.lock`"
-    for command in ("verify", "unlock", "ready"):
+    for command in ("verify", "unlock", "ready", "status", "adopt", "record"):
         assert refused(folder, command)[1].startswith(line)
+    assert run(folder, "snakemake", "-n").stderr.startswith(line)
     assert (folder / "dvc.lock").read_bytes() == merged
 
 

@@ -28,7 +28,7 @@ def test_links_into_the_cache_rerun_nothing_under_either_engine(folder, kind):
     assert before == {path: path.read_bytes() for path in before}
 
 
-@pytest.mark.parametrize("name", ["artifacts", "results"])
+@pytest.mark.parametrize("name", ["artifacts", "results", "artifacts/data"])
 def test_outputs_behind_a_link_are_refused_before_any_work(tiny, ended, monkeypatch, name):
     monkeypatch.chdir(tiny)
     shutil.rmtree(name, ignore_errors=True)

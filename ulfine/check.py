@@ -10,7 +10,7 @@ from ulfine.data.splits import Wanted, naming, require_enough, wanted_counts
 from ulfine.data.store import Counts
 from ulfine.device import require_not_absent
 from ulfine.files import write_text
-from ulfine.models.checkpoint import require_unchanged
+from ulfine.models.checkpoint import require_there, require_unchanged
 from ulfine.params.dataset import NaturalSetting, NaturalUnknownSetting, Setting
 from ulfine.params.root import Params, load
 from ulfine.params.train import merged
@@ -62,6 +62,12 @@ def checked(path: Path, here: bool = True) -> Checked:
                     f"{where}leaves {available.unknown:,} pictures without a label unused; shapes unknown and "
                     "natural-unknown take them"
                 )
+    for backbone in params.grid.backbone:
+        try:
+            if not Path("artifacts/backbones", backbone).exists():  # once it is taken over, its files may go
+                require_there(params.backbones[backbone])
+        except ValueError as error:
+            raise ValueError(f"{path}: backbones.{backbone}: {error}") from None
     return Checked(params, notes)
 
 
@@ -83,15 +89,15 @@ def _require_served(params: Params, dataset: str, setting: str, available: Count
 
 def _require_validation(params: Params, dataset: str, setting: Setting, wanted: Wanted | None) -> None:
     natural = isinstance(setting, NaturalSetting | NaturalUnknownSetting)
-    key, which = ("validation_share", " of a class with at least 3 pictures") if natural else ("validation", "")
+    key = "validation_share" if natural else "validation"
     given = getattr(setting, key)
     holds_out = any(wanted["validation"]) if wanted else given > 0
     needs = next(_needs_validation(params, dataset), None)
     if needs and not holds_out:
         needed_by, instead = needs
+        why, more = (", as no class has 3", "more pictures of a class") if given else ("", f"{key} > 0")
         raise ValueError(
-            f"{key} = {given:g} holds out no picture, which {needed_by} needs; hold some out{which} ({key} > 0), "
-            f"or {instead}"
+            f"{key} = {given:g} holds out no picture{why}, which {needed_by} needs; give {more}, or {instead}"
         )
 
 
@@ -108,11 +114,17 @@ def _needs_validation(params: Params, dataset: str) -> Iterator[tuple[str, str]]
 
 
 def _require_own_folders() -> None:
-    for name in ("artifacts", "results"):
-        if Path(name).is_symlink():
+    found = (
+        path
+        for name in ("artifacts", "results")
+        for inside in ("", "*", "*/*")
+        for path in Path().glob(f"{name}/{inside}")
+    )
+    for path in found:
+        if path.is_symlink() and path.is_dir():
             raise ValueError(
-                f"{name}: is a link, and DVC follows none out of the repository; remove it, and keep DVC's cache where "
-                "there is room instead: `dvc cache dir PATH`, then `dvc config cache.type symlink`"
+                f"{path}: is a link, and DVC follows none out of the repository; remove it, and keep DVC's cache where "
+                "there is room instead: `dvc config --local cache.dir PATH` and `dvc config --local cache.type symlink`"
             )
 
 

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
@@ -164,6 +165,12 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: not valid JSON ({error}); if a stage made it, delete it and run again") from None
+
+
+def merge_mark(text: str) -> int | None:
+    """The line at which git has left both sides of a merge; None where it has not."""
+    mark = re.search(r"^(<{7}|={7}|>{7})( |$)", text, re.MULTILINE)
+    return text.count("\n", 0, mark.start()) + 1 if mark else None
 
 
 def sha256(path: Path) -> str:

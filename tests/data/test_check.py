@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,8 +26,11 @@ NONE_HELD_OUT = [
 
 
 @pytest.fixture
-def check(params, tmp_path):
+def check(params, tmp_path, monkeypatch):
     """Check one setting on a source: folders of 22 pictures for each of 4 classes, or what is named."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("tiny.json", "tiny.pt"):
+        Path(name).touch()
     project.write_pictures(tmp_path / "pictures")
 
     def run(setting: dict, source: dict | None = None) -> list[str]:
@@ -108,17 +112,15 @@ def test_what_needs_validation_pictures_is_refused_where_a_split_has_none(
         return
     with pytest.raises(ValueError) as caught:
         check(setting, source)
-    key, which = ("validation_share", " of a class with at least 3 pictures")
-    if "validation" in setting:
-        key, which = ("validation", "")
-    said = f"{key} = 0 holds out no picture, which {needs[0]} needs; hold some out{which} ({key} > 0), or {needs[1]}"
+    key = "validation" if "validation" in setting else "validation_share"
+    said = f"{key} = 0 holds out no picture, which {needs[0]} needs; give {key} > 0, or {needs[1]}"
     assert str(caught.value).endswith(f"params.yaml: datasets.shapes.settings.tail: {said}")
 
 
 def test_classes_too_small_to_hold_any_picture_out_are_a_split_without(check, params, tmp_path):
     shutil.rmtree(tmp_path / "pictures")
     project.write_pictures(tmp_path / "pictures", train=2)
-    with pytest.raises(ValueError, match=r"tail: validation_share = 0\.1 holds out no picture, which sweeps\.frozen"):
+    with pytest.raises(ValueError, match=r"= 0\.1 holds out no picture, as no class has 3, .*; give more pictures of"):
         check(NATURAL)
     params["grid"] |= {"sweep": [], "baseline": []}
     check(NATURAL)
@@ -158,3 +160,11 @@ def test_the_check_imports_nothing_slow():
     slow = "{'torch', 'torchvision', 'scipy'} & sys.modules.keys()"
     command = [sys.executable, "-c", f"import sys, ulfine.check; sys.exit(bool({slow}))"]
     assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_files_of_a_backbone_that_are_not_there_are_named_before_any_work(check, params, tmp_path):
+    params["backbones"]["tiny"]["pretrained"] = "nope.pt"
+    with pytest.raises(ValueError, match=r"params\.yaml: backbones\.tiny: pretrained = 'nope\.pt': no such file$"):
+        check(EXPONENTIAL)
+    (tmp_path / "artifacts/backbones/tiny").mkdir(parents=True)  # as after a pull
+    check(EXPONENTIAL)

@@ -29,7 +29,10 @@ def test_a_file_gives_names_or_whole_sentences(tmp_path):
     [
         ("ape: ape\nhoney bee: bee\n", r"names\.yaml: lacks 7"),
         ("ape: a\nhoney bee: b\n7: c\ncat: d\n", r"names\.yaml: has too much: cat"),
-        ("ape: a\nhoney bee: a\n7: c\n", r"names\.yaml: ape and honey bee are called the same, 'a' and 'a'$"),
+        (
+            "ape: a\nhoney bee: a\n7: c\n",
+            r"names\.yaml: ape and honey bee are called the same, 'a' and 'a'; call one of them otherwise$",
+        ),
         ("ape: 3\nhoney bee: b\n7: c\n", r'names\.yaml: line 1: 3 is no text to YAML; quote it: "3"'),
         ("ape: [an ape, true]\n", r'names\.yaml: line 1: true is no text to YAML; quote it: "true"'),
         ("ape: 2020-01-01\n", r'names\.yaml: line 1: 2020-01-01 is no text to YAML; quote it: "2020-01-01"'),

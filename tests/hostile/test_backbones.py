@@ -189,10 +189,21 @@ FOREIGN: dict[str, tuple[str, Callable[[dict], bytes], str]] = {
         f"all with {prefix}": (
             "x.pt",
             under(prefix),
-            f"50 of its 50 names begin with '{prefix}', which those of open_clip do not; save it as .saf",
+            f"50 of its 50 names begin with '{prefix}', which those of open_clip do not; save its weights as .saf",
         )
         for prefix in ("model.", "_orig_mod.", "clip.", "model.clip.", "base_model.model.", "_orig_mod.module.")
     },
+    "with a prefix behind the one that open_clip takes off": (
+        "x.pt",
+        under("module.model."),
+        "50 of its 50 names begin with 'model.', which those of open_clip do not; save its weights as .safetensors, "
+        "each under name.partition('model.')[2]",
+    ),
+    "with a prefix under the wrapper that open_clip takes off": (
+        "x.pt",
+        lambda state: saved({"state_dict": {f"model.{name}": tensor for name, tensor in state.items()}, "epoch": 3}),
+        "50 of its 50 names begin with 'model.', which",
+    ),
     "most with a prefix": (
         "x.safetensors",
         lambda state: tensors(

@@ -25,6 +25,13 @@ def folder(here) -> Path:
     return here / "p"
 
 
+@pytest.mark.parametrize("name", ["Unlabeled", "unlabelled", "unlabel"])
+def test_a_folder_that_is_nearly_called_unlabeled_is_not_passed_over(folder, refused, name):
+    (folder / name).mkdir()
+    line = refused("data", dataset="shapes")
+    assert line == f"p/{name}: pictures without a label lie in p/unlabeled; rename it, or name it: source.unlabeled"
+
+
 def link(path: str, target: str) -> Callable[[Path], None]:
     return lambda folder: (folder / path).symlink_to(target)
 

@@ -15,6 +15,10 @@ TEXTS = {
     "UTF-16": ("study: x".encode("utf-16"), "not UTF-8 text (invalid start byte at byte 0)"),
     "a zero byte": (b"study: a\x00b", "not valid YAML: unacceptable character #x0000"),
     "a picture": (b"\x89PNG\r\n\x1a\n\x00\x00", "not UTF-8 text (invalid start byte at byte 0)"),
+    "half merged": (
+        b"study: a\n<<<<<<< HEAD\ntrain: {}\n=======\ntrain: {lr: 1}\n>>>>>>> other\n",
+        "line 2 is a mark of a merge that git has left; keep one of both sides",
+    ),
     "cut off": (b"grid: {dataset: [shapes", "not valid YAML: while parsing a flow sequence"),
     "a tab": (b"study:\n\tx: 1", "not valid YAML: while scanning for the next token"),
     "two documents": (b"study: a\n---\nstudy: b", "not valid YAML: expected a single document"),

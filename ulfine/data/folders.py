@@ -1,5 +1,6 @@
 """Pictures sorted into folders: which there are, and reading them."""
 
+import difflib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -131,6 +132,7 @@ def listed(source: FolderSource) -> Listing:
     named = beside if source.unlabeled is None else located(source.unlabeled)
     if named != beside and beside.is_dir() and not beside.samefile(named):
         raise ValueError(f"{beside}: is a folder of unlabeled pictures, but {source.unlabeled} is named for them")
+    _require_spelled(root, named)
     scan = Scan(root, apart=os.path.realpath(named))
     parts = _both(scan) if source.test_share is None else _held_out(scan, source.test_share)
     if source.unlabeled is None:
@@ -139,6 +141,19 @@ def listed(source: FolderSource) -> Listing:
     elsewhere = Scan(named)
     unlabeled = [_unlabeled(source, elsewhere)]
     return Listing(parts, unlabeled, LeftOut(scan.links + elsewhere.links, scan.others + elsewhere.others))
+
+
+def _require_spelled(root: Path, named: Path) -> None:
+    """Refuse a folder that is called nearly `unlabeled`: it would be passed over, or be a class.
+
+    named: the folder of unlabeled pictures.
+    """
+    for entry in root.iterdir() if root.is_dir() else ():
+        near = difflib.get_close_matches(entry.name.lower(), ["unlabeled"], cutoff=0.8)
+        if near and entry.is_dir() and not (named.is_dir() and entry.samefile(named)):
+            raise ValueError(
+                f"{entry}: pictures without a label lie in {named}; rename it, or name it: source.unlabeled"
+            )
 
 
 def _both(scan: Scan) -> dict[str, dict[str, Files]]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Discriminator, Field, StrictStr, StringConstraints, Tag
 
-from ulfine.data.classes import alike, shown, tidy
+from ulfine.data.classes import alike, pair, shown, tidy
 from ulfine.files import located, proved
 from ulfine.params.base import read_yaml, validated
 from ulfine.params.dataset import CheckedFile, ClassNames
@@ -75,4 +75,5 @@ def _require_distinct(called: dict[str, str | list[str]], path: Path) -> None:
         read = alike(said) if isinstance(said, str) else frozenset(map(alike, said))
         other = first.setdefault(read, name)
         if other != name:
-            raise ValueError(f"{path}: {other} and {name} are called the same, {called[other]!r} and {said!r}")
+            both = pair(str(called[other]), str(said))
+            raise ValueError(f"{path}: {other} and {name} are called the same, {both}; call one of them otherwise")

@@ -31,6 +31,19 @@ def checkpoint_in(folder: Path) -> Path:
     return usual[0] if usual else min(found, key=lambda path: path.suffix != ".safetensors")
 
 
+def require_there(backbone: Backbone) -> None:
+    """Refuse a backbone whose files on this machine are not there; light enough for a check.
+
+    Raises:
+        ValueError: one is not; the message has the key and the file.
+    """
+    named = {"model": backbone.model if backbone.model.endswith(".json") else None}
+    named["pretrained"] = backbone.pretrained if backbone.checkpoint else None
+    for key, name in named.items():
+        if name and not located(name).is_file():
+            raise ValueError(f"{key} = {name!r}: no such file")
+
+
 def require_unchanged(backbone: Backbone) -> None:
     """Refuse a local checkpoint that is there and has another sha256 than params.yaml gives; light enough for a check.
 

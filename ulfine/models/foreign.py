@@ -32,7 +32,8 @@ def require_own_names(model: nn.Module, found: Shapes, path: Path) -> None:
     own, names = set(model.state_dict()), _names(found)
     if path.suffix == ".npz" or own <= names or any(name.startswith(APPLE) for name in names):
         return
-    wrappers = [] if own & names else _wrappers(path, own)
+    prefix = _prefix(found, own)
+    wrappers = [] if own & names or prefix else _wrappers(path, own)
     if wrappers:
         raise ValueError(f"{path}: {_wrapped(wrappers)}")
     if not names:
@@ -42,12 +43,11 @@ def require_own_names(model: nn.Module, found: Shapes, path: Path) -> None:
             f"{path}: has the names of a CLIPModel of transformers ({few(found)}), not those of open_clip; use a tag, "
             "or an hf-hub: repository in open_clip's layout"
         )
-    prefix = _prefix(found, own)
     if prefix:
         number = sum(name.startswith(prefix) for name in found)
         raise ValueError(
             f"{path}: {number} of its {len(found)} names begin with {prefix!r}, which those of open_clip do not; save "
-            f"it as .safetensors with name.removeprefix({prefix!r}) for each name"
+            f"its weights as .safetensors, each under name.partition({prefix!r})[2]"
         )
     for tower, begin in (("image", "visual."), ("text", "text.")):
         bare = {name.removeprefix(begin) for name in own if name.startswith(begin)}

@@ -56,5 +56,5 @@ def require_other_rows(prototypes: Tensor, names: list[str]) -> None:
 def _the_same(one: str, other: str, what: str) -> str:
     return (
         f"the text tower cannot tell the classes {pair(one, other)} apart: all that it is told of them gives the same "
-        f"{what}; give one of them another name or other sentences by class_names"
+        f"{what}; give one of them another name or other sentences by class_names, or shorten a prompt that is cut"
     )

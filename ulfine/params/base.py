@@ -21,6 +21,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
+from ulfine.files import merge_mark
+
 T = TypeVar("T")
 
 
@@ -56,6 +58,8 @@ Sha256 = Annotated[
     Spelled("[0-9a-f]{64}", "64 hexadecimal digits in lower case (sha256sum FILE prints them)"),
     Field(description="hash of the file, so that a change of its content is noticed"),
 ]
+
+PathText = Annotated[str, Field(min_length=1)]
 
 # What pydantic says in a programmer's words, by the type of its error.
 SAID = {
@@ -176,6 +180,9 @@ def read_yaml(path: Path, text_alone: bool = False) -> dict[str, Any]:
 @lru_cache(maxsize=8)  # Snakemake's rules ask for params.yaml once for each cell
 def parsed(text: str, where: str, text_alone: bool = False) -> dict[str, Any]:
     """The mapping in a YAML text; `where` names it in the message, see `read_yaml`."""
+    line = merge_mark(text)
+    if line:
+        raise ValueError(f"{where}: line {line} is a mark of a merge that git has left; keep one of both sides")
     try:
         values = (_TextLoader if text_alone else _Loader)(text).get_single_data()
     except yaml.YAMLError as error:

@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from ulfine.params.base import Section, Sha256, Spelled
+from ulfine.params.base import PathText, Section, Sha256, Spelled
 
 
 class ArraySource(Section):
     """A NumPy archive with train_images, train_labels, test_images, test_labels and classes."""
 
     kind: Literal["npz"] = Field(description="a NumPy archive in the repository")
-    path: str = Field(description="the archive, relative to the repository")
+    path: PathText = Field(description="the archive, relative to the repository")
     sha256: Sha256
     licence: str = Field(description="licence of the pictures, copied into the store")
 
@@ -33,7 +33,7 @@ class FolderSource(Section):
     """
 
     kind: Literal["folder"] = Field(description="an ImageFolder")
-    path: str = Field(description="the folder that holds train/ and test/, or with test_share the classes")
+    path: PathText = Field(description="the folder that holds train/ and test/, or with test_share the classes")
     test_share: float | None = Field(
         default=None,
         gt=0,
@@ -41,7 +41,7 @@ class FolderSource(Section):
         description="this share of each class is the test set, where there is no test/: at least one picture, "
         "never all, and the same ones for every seed",
     )
-    unlabeled: str | None = Field(
+    unlabeled: PathText | None = Field(
         default=None,
         description="a folder of pictures without labels; they join train/ (absent: unlabeled/ in `path`, if any)",
     )
@@ -56,7 +56,7 @@ class TorchvisionSource(Section):
     name: Literal["CIFAR10", "CIFAR100", "STL10", "SVHN", "Food101", "FashionMNIST"] = Field(
         description="torchvision's class name"
     )
-    path: str = Field(description="folder for the downloaded archive, and what is unpacked from it")
+    path: PathText = Field(description="folder for the downloaded archive, and what is unpacked from it")
     broken: Broken = "stop"
     licence: str = Field(description="licence of the pictures, copied into the store")
 
@@ -70,7 +70,7 @@ class TorchvisionSource(Section):
 class CheckedFile(Section):
     """A file and its hash."""
 
-    path: str = Field(description="relative to the repository; docs/data.md shows what it holds")
+    path: PathText = Field(description="relative to the repository; docs/data.md shows what it holds")
     sha256: Sha256
 
 
@@ -78,7 +78,7 @@ class ImageNetSource(Section):
     """ImageNet-1k, its classes grouped: into 127 by `assets/imagenet127.csv` (Huh et al., arXiv 1608.08614; CoSSL)."""
 
     kind: Literal["imagenet"] = Field(description="ImageNet-1k, its classes grouped")
-    path: str = Field(description="the folder that holds what `form` names; nothing is downloaded")
+    path: PathText = Field(description="the folder that holds what `form` names; nothing is downloaded")
     form: Literal["folder", "downsampled"] = Field(
         description="train/<synset>/* and val/<synset>/*, or the archives of downsampled ImageNet (32 or 64 pixels)"
     )
@@ -106,7 +106,7 @@ Prompts = Annotated[
 ClassNames = Annotated[
     Annotated[Literal["source"], Tag("source")] | Annotated[CheckedFile, Tag("file")],
     Discriminator(
-        lambda value: "source" if isinstance(value, str) else "file" if isinstance(value, Mapping | Section) else None,
+        lambda value: "source" if value == "source" else "file" if isinstance(value, Mapping | Section) else None,
         custom_error_type="neither",
         custom_error_message="input should be 'source' or a section ({path: FILE, sha256: …})",
     ),

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ulfine.files import write_text
+from ulfine.files import merge_mark, write_text
 from ulfine.git import git
 from ulfine.jobs import CHECKED, Job
 from ulfine.trust.receipts import Look, changed
@@ -58,10 +58,19 @@ def mend() -> str | None:
     return f"{DVC_LOCK}: was damaged; {len(saved)} stages could be saved, and what was there is in {ASIDE}"
 
 
+def require_merged() -> None:
+    """Refuse a dvc.lock that git has left with both sides of a merge in it.
+
+    Raises:
+        ValueError: it has.
+    """
+    if DVC_LOCK.exists():
+        _require_merged(DVC_LOCK.read_text(encoding="utf-8"))
+
+
 def _require_merged(text: str) -> None:
-    mark = re.search(r"^(<{7}|={7}|>{7})( |$)", text, re.MULTILINE)
-    if mark:
-        line = text.count("\n", 0, mark.start()) + 1
+    line = merge_mark(text)
+    if line:
         raise ValueError(
             f"{DVC_LOCK}: line {line} is a mark of a merge; take one side whole (`git checkout --ours {DVC_LOCK}`, or "
             "--theirs), and the same command again makes what it lacks"
