@@ -1,22 +1,26 @@
 """Test the paper's claims on the runs of the study, draw its figures, and write the page that shows them.
 
 reads   the tables of the study; results/cells/…/metrics.json and record.json of its grid; assets/published.csv;
-        CITATION.cff; of runs and data sets, whose hashes are in these files, artifacts/runs/… and artifacts/data/…
+        CITATION.cff; of what these files have the hashes of, artifacts/runs/…, artifacts/splits/… and artifacts/data/…
 writes  results/{study}/claims.json, results/{study}/figures/, results/{study}/report.html
 """
 
 from ulfine.stage import stage
 
+from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
 from ulfine.cell import Cell, cell
-from ulfine.evaluation.claims import by_role, verdicts
+from ulfine.data.store import open_store
+from ulfine.evaluation.claims import verdicts
 from ulfine.evaluation.gallery import gallery, save
 from ulfine.evaluation.loaded import Loaded
 from ulfine.evaluation.page import rendered
+from ulfine.evaluation.pictures import Shown, shown
 from ulfine.evaluation.report import Study, parts
 from ulfine.files import new_file, new_folder, read_json, write_json
 from ulfine.params.base import read_yaml
@@ -34,15 +38,16 @@ def main() -> None:
     grid = at.params.grid
     tasks = tasks_of(grid)
     require_runs(tasks)
-    claims = verdicts([(names, by_role(runs, options.roles())) for names, runs in tasks], options)
+    claims = verdicts(tasks, options)
     study = Study(
         name=at.params.study,
         tasks=tasks,
         tables={name: pd.read_csv(folder / f"{name}.csv") for name in ("runs", "summary", "cost", "sweep")},
         claims=claims,
-        roles=options.roles(),
+        families=options.families(),
         catalogue=list(at.params.methods),
         classes={name: read_json(Path("artifacts/data", name, "meta.json"))["classes"] for name in grid.dataset},
+        samples=list(samples(grid, at.params.page.pictures)),
         published=pd.read_csv(PUBLISHED, keep_default_na=False),
         citation=read_yaml(CITATION),
     )
@@ -53,6 +58,14 @@ def main() -> None:
         save(drawn, figures)
         page.write_text(rendered(study.name, parts(study, drawn, figures)), encoding="utf-8", newline="\n")
         write_json(verdict, claims)
+
+
+def samples(grid: Grid, pictures: int) -> Iterator[tuple[str, list[Shown]]]:
+    """Pictures of the split of the first seed, for each data set and setting."""
+    for dataset, setting in product(grid.dataset, grid.setting):
+        at = Cell("report", {"dataset": dataset, "setting": setting, "seed": grid.seed[0]})
+        rows = shown(open_store(at.data), read_json(at.split), pictures)
+        yield f"{dataset}, {setting}, seed {grid.seed[0]}", rows
 
 
 def require_runs(tasks: list[tuple[dict[str, str], list[Loaded]]]) -> None:

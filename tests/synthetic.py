@@ -6,16 +6,24 @@ import numpy as np
 import pandas as pd
 
 from ulfine.arrays import write_tensors
+from ulfine.data.store import Store
 from ulfine.evaluation.aggregate import cost_table, runs_table, summary_table, sweep_table
-from ulfine.evaluation.cell import metrics
-from ulfine.evaluation.claims import by_role, verdicts
+from ulfine.evaluation.cell import FUSED, metrics
+from ulfine.evaluation.claims import verdicts
 from ulfine.evaluation.loaded import Loaded
+from ulfine.evaluation.pictures import Shown, shown
 from ulfine.evaluation.report import Study
 from ulfine.files import write_csv, write_json
-from ulfine.params.claims import Claims
+from ulfine.params.claims import Claims, Roles
 
+METHODS = ("scratch", "lp", "lft", "fft", "ulfine")
 OPTIONS = Claims(
-    lp="lp", lft="lft", fft="fft", ulfine="ulfine", scratch="scratch", level=0.95, margin=0.01, rising=0.005, draws=1000
+    plain=Roles(**{name: f"{name}_plain" for name in METHODS}),
+    adjusted=Roles(**{name: name for name in METHODS}),
+    level=0.95,
+    margin=0.01,
+    rising=0.005,
+    draws=1000,
 )
 TASK = {"dataset": "d", "setting": "s", "backbone": "b"}
 
@@ -64,6 +72,10 @@ def make_cell(
         for part in ("test", "validation"):
             found[f"{part}.text"] = logits(rng, labels, classes, accuracy)
             found[f"{part}.fused"] = (found[f"{part}.text"] + found[f"{part}.linear"]) / 2
+        found["test.initial"] = found["test.text"]
+        for name in FUSED:
+            found[f"unlabeled.{name}.label"] = rng.integers(0, classes, 50)
+            found[f"unlabeled.{name}.confidence"] = rng.random(50).astype(np.float32)
     decides = "fused" if fused else "linear"
     summary = {
         "decides": {"test": decides, "pseudo_labels": decides},
@@ -89,7 +101,13 @@ def make_cell(
         "peak_memory_mb": 1.0,
         "device": "a machine",
         "git": {"commit": "c" * 40, "dirty": False},
-        "parameters": {"train": {"steps": 2}},
+        "parameters": {
+            "train": {"steps": 2, "threshold": 0.7, "scale": 25, "center": True, "logit_adjustment": 1},
+            f"methods.{method}": {
+                "train": {"threshold": 0.9},
+                "dlf": {"eta": 0.5, "align": "range", "use_in": ["test"]},
+            },
+        },
     }
     write_json(folder / f"{method}{seed}.json", record)
     if diagnostics:
@@ -113,6 +131,21 @@ def write_diagnostics(run: Path, classes: int, *, fused: bool, seen: int) -> Non
         write_tensors(run / "weights.safetensors", rows)
 
 
+def sample(names: list[str]) -> list[tuple[str, list[Shown]]]:
+    """Pictures of two labeled pictures a class."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2 * len(names), 8, 8, 3), np.uint8)
+    labels = np.repeat(np.arange(len(names)), 2)
+    store = Store({"train": images}, {"train": labels}, {"classes": names})
+    counts = {"labeled": [2] * len(names), "unlabeled": None, "validation": [0] * len(names)}
+    split = {
+        "class_order": list(range(len(names))),
+        "indices": {"labeled": list(range(len(labels)))},
+        "counts": counts,
+    }
+    return [("d, s, seed 0", shown(store, split, 2))]
+
+
 def study_of(runs: list[Loaded], classes: list[str], *, name: str = "try", sweep: list | None = None) -> Study:
     """A study of one task."""
     cells = [run.names | run.metrics for run in runs]
@@ -127,10 +160,11 @@ def study_of(runs: list[Loaded], classes: list[str], *, name: str = "try", sweep
             "cost": cost_table([cell | run.record for cell, run in zip(cells, runs, strict=True)], {}),
             "sweep": sweep_table(sweep or []),
         },
-        claims=verdicts([(TASK, by_role(runs, OPTIONS.roles()))], OPTIONS),
-        roles=OPTIONS.roles(),
+        claims=verdicts([(TASK, runs)], OPTIONS),
+        families=OPTIONS.families(),
         catalogue=list(dict.fromkeys(catalogue)),
         classes={"d": classes},
+        samples=sample(classes),
         published=pd.DataFrame(columns=["method", "backbone", "dataset", "setting", "value", "protocol", "source"]),
         citation={"title": "t", "authors": [{"name": "a"}]},
     )

@@ -65,6 +65,7 @@ CHANGES = {
     "buffer": {"paf.prototypes"},
     "strong_paf": {"paf.mu"},
     "short": {"train"},
+    "plain": {"train"},
 }
 
 
@@ -73,7 +74,7 @@ def test_an_ablation_changes_what_its_line_says_and_nothing_else(base):
     methods = read_yaml(ROOT / "params.yaml")["methods"]
     found = {name.removeprefix(f"{base}_"): method for name, method in methods.items() if name.startswith(f"{base}_")}
     found = {name: method for name, method in found.items() if not name.startswith("frozen")}
-    assert set(CHANGES) - {"short"} <= set(found) <= set(CHANGES)
+    assert set(CHANGES) - {"short", "plain"} <= set(found) <= set(CHANGES)
     for name, method in found.items():
         assert changed(methods[base], method) == CHANGES[name], name
 

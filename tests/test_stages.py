@@ -24,6 +24,8 @@ from tests.reruns import commit
 from tests.serving import serving
 from ulfine.arrays import read_tensors
 from ulfine.cell import cell
+from ulfine.evaluation.cell import FUSED
+from ulfine.evaluation.metrics import softmax
 from ulfine.files import folder_sha256, md5, sha256
 from ulfine.models.backbone import load_text_tower
 from ulfine.params.base import read_yaml
@@ -127,7 +129,12 @@ def test_a_trained_cell_leaves_what_the_design_names(trained):
     assert {path.name for path in folder.iterdir()} == names
     logits = read_tensors(folder / "logits.safetensors")
     expected = {f"{part}.{name}" for part in ("test", "validation") for name in ("linear", "text", "fused", "labels")}
-    assert set(logits) == expected | {"unlabeled.pseudo", "unlabeled.labels"}
+    expected |= {"test.initial", "unlabeled.pseudo", "unlabeled.labels"}
+    pool = {f"unlabeled.{name}.{what}" for name in FUSED for what in ("label", "confidence")}
+    assert set(logits) == expected | pool
+    fused = logits["unlabeled.pseudo"]
+    assert (logits["unlabeled.fused.label"] == fused.argmax(1)).all()
+    assert logits["unlabeled.fused.confidence"] == pytest.approx(softmax(fused).max(1), abs=1e-6)
     assert logits["test.fused"].shape == (24, 4) and logits["unlabeled.pseudo"].shape == (28, 4)
     assert pd.read_csv(folder / "history.csv")["step"].tolist() == [2, 4]
     assert pd.read_csv(folder / "pseudo_labels.csv")["seen"].sum() == 4 * 8
@@ -748,4 +755,4 @@ def test_features_refuse_classes_that_the_text_tower_cannot_tell_apart(tiny, ref
     line = refused("features", dataset="shapes", backbone="tiny")
     apart = "the text tower cannot tell the classes 'green bar' and 'grey cross' apart: "
     assert line.startswith(f"features shapes tiny: {apart}")
-    assert line.endswith("; give one of them another name or other sentences by class_names")
+    assert line.endswith("other sentences by class_names, or shorten a prompt that is cut")

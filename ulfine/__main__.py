@@ -12,6 +12,7 @@ from ulfine.errors import explained
 from ulfine.files import read_json, write_text
 from ulfine.jobs import EACH_TIME, jobs
 from ulfine.params.base import parsed, read_yaml, validated
+from ulfine.params.claims import FAMILIES
 from ulfine.params.reference import reference
 from ulfine.params.root import Params, load
 from ulfine.pipeline import PARAMS
@@ -79,11 +80,18 @@ def print_table() -> None:
 
 
 def counted_verdicts(claims: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each claim, and its verdict; how often each of them, where there are several settings."""
+    """Each claim, and its verdict; how often each of them, where there are several settings or families of methods.
+
+    Families of methods of which none was run are left out.
+    """
     found: dict[str, list[str]] = {}
+    ran = {each["family"] for each in claims["claims"] if each["seeds"]}
     for each in claims["claims"]:
+        if ran and each["family"] not in ran:
+            continue
         reason = f" ({each['reason']})" if each["reason"] else ""
-        found.setdefault(each["sentence"], []).append(f"{each['verdict']}{reason}")
+        family = f", {FAMILIES[each['family']]}" if len(ran) > 1 else ""
+        found.setdefault(f"{each['sentence']}{family}", []).append(f"{each['verdict']}{reason}")
     for sentence, verdicts in found.items():
         counts = Counter(verdicts)
         yield sentence, ", ".join(f"{count} x {name}" if len(verdicts) > 1 else name for name, count in counts.items())

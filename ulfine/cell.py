@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ulfine.params.dataset import ClassNames, Setting, Source
     from ulfine.params.grid import Grid
     from ulfine.params.method import Method
+    from ulfine.params.page import Page
     from ulfine.params.runtime import Runtime
     from ulfine.params.schedule import Published
     from ulfine.params.train import Train
@@ -214,6 +215,13 @@ class CellParams:
         from ulfine.params.claims import Claims
 
         return self._section(Claims, "claims")
+
+    @property
+    def page(self) -> "Page":
+        """What the page of a study shows."""
+        from ulfine.params.page import Page
+
+        return self._section(Page, "page")
 
     @property
     def published(self) -> "Published":

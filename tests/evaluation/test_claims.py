@@ -11,7 +11,6 @@ from tests.synthetic import OPTIONS, TASK, make_cell
 from ulfine.evaluation.claims import (
     CLAIMS,
     bootstrap_interval,
-    by_role,
     contributions,
     paired,
     rising,
@@ -52,8 +51,8 @@ def runs(
 
 
 def found(of: list) -> dict[str, dict]:
-    claims = verdicts([(TASK, by_role(of, OPTIONS.roles()))], OPTIONS)["claims"]
-    return {each["claim"]: each for each in claims}
+    claims = verdicts([(TASK, of)], OPTIONS)["claims"]
+    return {each["claim"]: each for each in claims if each["family"] == "adjusted"}
 
 
 def test_interval_over_three_seeds_by_hand():
@@ -156,16 +155,15 @@ def test_two_seeds_decide_nothing():
 def test_more_tests_widen_the_intervals():
     rng = np.random.default_rng(5)
     of = [*runs(rng, "lft", 0.5, 0.5, 0.02), *runs(rng, "ulfine", 0.6, 0.6, 0.02)]
-    alone = verdicts([(TASK, by_role(of, OPTIONS.roles()))], OPTIONS)
-    more = verdicts(
-        [(TASK, by_role(of, OPTIONS.roles())), (TASK | {"setting": "t"}, by_role(of, OPTIONS.roles()))], OPTIONS
-    )
+    alone = verdicts([(TASK, of)], OPTIONS)
+    more = verdicts([(TASK, of), (TASK | {"setting": "t"}, of)], OPTIONS)
     assert (alone["tests"], more["tests"]) == (2, 4)
     narrow, wide = (
-        next(x for x in each["claims"] if x["claim"] == "ulfine_overall")["interval"] for each in (alone, more)
+        next(x for x in each["claims"] if x["interval"] and x["claim"] == "ulfine_overall")["interval"]
+        for each in (alone, more)
     )
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
-    differences = next(x for x in alone["claims"] if x["claim"] == "ulfine_overall")["differences"]
+    differences = next(x for x in alone["claims"] if x["interval"] and x["claim"] == "ulfine_overall")["differences"]
     assert narrow == t_interval(differences, 0.05 / 2)
 
 
@@ -213,9 +211,9 @@ def test_a_tenth_of_the_operations():
 
 def test_the_same_runs_give_the_same_verdicts_and_name_their_files(tmp_path):
     of = [make_cell(tmp_path, method, seed) for method in ("lft", "ulfine") for seed in (2, 0, 1)]
-    first, again = (verdicts([(TASK, by_role(of, OPTIONS.roles()))], OPTIONS) for _ in range(2))
+    first, again = (verdicts([(TASK, of)], OPTIONS) for _ in range(2))
     assert first == again
-    each = next(x for x in first["claims"] if x["claim"] == "ulfine_tail")
+    each = next(x for x in first["claims"] if (x["claim"], x["family"]) == ("ulfine_tail", "adjusted"))
     assert each["seeds"] == [0, 1, 2]
     assert each["sources"][0][1].endswith("results/cells/d/s/b/ulfine/seed1/metrics.json")
     assert each["values"][0][1] == of[5].metrics["acc_tail"]
@@ -223,3 +221,14 @@ def test_the_same_runs_give_the_same_verdicts_and_name_their_files(tmp_path):
 
 def test_every_claim_of_the_abstract_is_there():
     assert len({claim.name for claim in CLAIMS}) == len(CLAIMS) == 11
+
+
+def test_plain_methods_are_tested_apart_from_adjusted_ones():
+    rng = np.random.default_rng(9)
+    of = [run for name in ("lft", "lft_plain") for run in runs(rng, name, 0.5, 0.5, 0.01)]
+    of += [*runs(rng, "lp", 0.9, 0.9, 0.01, pl_accuracy=0.9), *runs(rng, "lp_plain", 0.1, 0.1, 0.01, pl_accuracy=0.1)]
+    claims = verdicts([(TASK, of)], OPTIONS)["claims"]
+    by_family = {each["family"]: each for each in claims if each["claim"] == "lp_more_false"}
+    assert by_family["plain"]["methods"] == ["lp_plain", "lft_plain"] and by_family["plain"]["verdict"] == "holds"
+    assert by_family["adjusted"]["methods"] == ["lp", "lft"] and by_family["adjusted"]["mean"] < 0
+    assert len(claims) == 2 * len(CLAIMS)

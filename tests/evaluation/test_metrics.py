@@ -5,6 +5,7 @@ from ulfine.evaluation.metrics import (
     calibration_error,
     class_groups,
     geometric_mean,
+    pool_scores,
     pseudo_label_scores,
     recalls,
     reliability,
@@ -105,3 +106,26 @@ def test_what_cannot_be_known_is_none():
     assert found.pop("pl_by_class") == {"kept": [0, 0], "right": [0, 0], "wrong": [0, 0]}
     assert found.pop("pl_coverage") == 0.0
     assert set(found) > {"pl_accuracy", "pl_ece"} and set(found.values()) == {None}
+
+
+def test_what_a_classifier_would_make_of_the_pool_by_hand():
+    """Class 2 is the tail. Kept at 0.5: the first four; as tail two of them, one right; of the tail's two one is."""
+    label = np.array([0, 2, 2, 1, 2, 0])
+    confidence = np.array([0.9, 0.8, 0.6, 0.5, 0.4, 0.3], np.float32)
+    labels = np.array([0, 2, 1, -1, 2, 1])
+    found = pool_scores(label, confidence, labels, 0.5, [2])
+    assert found.pop("reliability")[0] == {"bin": 4, "pictures": 1, "confidence": pytest.approx(0.3), "accuracy": 0.0}
+    assert found.pop("ece") == pytest.approx((0.1 + 0.2 + 0.6 + 0.6 + 0.3) / 5)
+    assert found == {
+        "kept": pytest.approx(4 / 6),
+        "right": pytest.approx(2 / 3),
+        "tail_precision": 0.5,
+        "tail_recall": 0.5,
+        "wrong_confidence": pytest.approx((0.6 + 0.3) / 2),
+    }
+
+
+def test_a_pool_of_unknown_classes_tells_only_how_much_is_kept():
+    found = pool_scores(np.array([0, 1]), np.array([0.9, 0.2]), np.array([-1, -1]), 0.5, [1])
+    assert found.pop("kept") == 0.5 and found.pop("reliability") == []
+    assert set(found.values()) == {None}

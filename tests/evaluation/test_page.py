@@ -1,14 +1,18 @@
 """The page of a study: escaped, whole, and readable with whatever was run."""
 
+import io
 import re
 import shutil
 import subprocess
+from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tests.synthetic import TASK, make_cell, study_of
+from tests.project import ROOT
+from tests.synthetic import TASK, make_cell, sample, study_of
 from ulfine.evaluation.gallery import gallery, save
 from ulfine.evaluation.page import rendered
 from ulfine.evaluation.report import bibtex, cell_id, cell_id_of, parts
@@ -73,8 +77,8 @@ def full(tmp_path_factory) -> tuple[str, Path]:
 def test_a_full_page_has_every_part_and_asks_for_nothing(full):
     page = Page(full[0])
     wanted = {"what", "verdicts", "main", "groups", "pseudo-labels", "reliability", "prototypes", "fusion", "curves"}
-    assert wanted | {"ablations", "cost", "cells", "cite"} <= set(page.ids)
-    assert all(link.startswith(("#", "data:")) for link in page.links)
+    assert wanted | {"pictures", "ablations", "cost", "cells", "assumptions", "cite"} <= set(page.ids)
+    assert all(link.startswith(("#", "data:", "../../docs/method.md#")) for link in page.links)
     assert not re.search(r"url\((?!#)|@import|<script|<iframe", full[0])
     assert len(page.ids) == len(set(page.ids))
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
@@ -107,8 +111,8 @@ def test_figures_have_real_text_and_the_colour_of_the_page(full):
     assert ">accuracy, %</text>" in full[0]
     assert "currentColor" in full[0] and "#1a1a1b" not in full[0].split("</style>", 1)[1]
     svgs, pdfs = (sorted(path.stem for path in (full[1] / "figures").glob(f"*.{suffix}")) for suffix in ("svg", "pdf"))
-    assert svgs == pdfs and len(svgs) == 10
-    assert "sensitivity-lp" in svgs and "d-s-b-fusion" in svgs
+    assert svgs == pdfs and len(svgs) == 11
+    assert {"sensitivity-lp", "d-s-b-fusion", "d-s-b-classifiers"} <= set(svgs)
 
 
 @pytest.mark.slow
@@ -132,7 +136,8 @@ def test_a_number_leads_to_its_files(full):
 
 def test_what_was_not_run_is_named(full):
     row = re.search(r'<th scope="row">fft</th>.*?</tr>', full[0], re.DOTALL).group()
-    assert row.count("not run") == 8
+    assert row.count("not run") == 9
+    assert "fft_plain" not in full[0]  # of that family nothing was run
 
 
 def test_the_stand_in_says_nothing_about_clip(full):
@@ -160,7 +165,7 @@ def test_names_with_quotes_and_tags_are_shown_as_they_are(tmp_path):
 def test_few_and_many_classes(tmp_path, classes):
     runs = [make_cell(tmp_path, method, 0, classes=classes, pictures=2) for method in ("lp", "ulfine")]
     text = page_of(study_of(runs, names_of(classes)), tmp_path / "figures")
-    assert Page(text).texts.count(f"class {classes - 1}") == 1
+    assert Page(text).texts.count(f"class {classes - 1}") == 2  # in the table of recalls, and beside its pictures
     assert len(text.encode()) <= 5_000_000
 
 
@@ -207,6 +212,43 @@ def test_a_browser_shows_the_page_without_complaint(full, tmp_path, width):
     assert "CONSOLE" not in done.stderr
     needed, there = map(int, re.search(r"<title>(\d+) of (\d+)</title>", done.stdout).groups())
     assert there == width and needed <= there
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_the_page_is_printed_with_its_folded_tables(full, tmp_path):
+    shown, printed = tmp_path / "page.html", tmp_path / "page.pdf"
+    shown.write_text(full[0])
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--proxy-server=127.0.0.1:9"]
+    options += ["--no-pdf-header-footer", f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={printed}"]
+    subprocess.run([CHROMIUM, *options, shown.as_uri()], capture_output=True, timeout=120, check=True)
+    pages = len(re.findall(rb"/Type\s*/Page\b", printed.read_bytes()))
+    assert 4 <= pages <= 20
+
+
+def test_pictures_are_rows_of_each_class_with_their_counts():
+    ((where, rows),) = sample(names_of(30))
+    assert where == "d, s, seed 0" and len(rows) == 12 and rows[0].name == "class 0" and rows[-1].name == "class 29"
+    assert rows[0].counts == {"labeled": 2, "unlabeled": None, "validation": 0}
+    with Image.open(io.BytesIO(b64decode(rows[0].png.removeprefix("data:image/png;base64,")))) as picture:
+        assert picture.size == (8 + 2 + 8, 8)
+
+
+def test_classifiers_before_and_after_paf_and_dlf_are_told(full):
+    assert re.findall(r">(text, before PAF|text, after PAF|linear, before DLF|fused by DLF)</td>", full[0])[:4] == [
+        "text, before PAF",
+        "text, after PAF",
+        "linear, before DLF",
+        "fused by DLF",
+    ]
+
+
+def test_assumptions_have_the_values_of_the_run_and_lead_to_their_reasons(full):
+    rows = re.findall(r'<a href="../../docs/method.md#([\w-]+)">([\w.]+)</a></th><td[^>]*>(.*?)</td>', full[0])
+    found = {key: (anchor, value) for anchor, key, value in rows}
+    assert found["train.threshold"] == ("what-all-trained-methods-share", "0.9")
+    assert found["dlf.use_in"] == ("ulfine", "test") and found["paf.mu"] == ("ulfine", "n/a")
+    titles = re.findall(r"^## (.*)$", (ROOT / "docs/method.md").read_text(), re.MULTILINE)
+    assert {anchor for anchor, _ in found.values()} <= {title.lower().replace(" ", "-") for title in titles}
 
 
 def test_bibtex_by_hand():

@@ -4,9 +4,18 @@ from typing import Any
 
 import numpy as np
 
-from ulfine.evaluation.metrics import class_groups, mean_of, pseudo_label_scores, reliability, scores, softmax
+from ulfine.evaluation.metrics import (
+    class_groups,
+    mean_of,
+    pool_scores,
+    pseudo_label_scores,
+    reliability,
+    scores,
+    softmax,
+)
 
 CLASSIFIERS = ("linear", "text", "fused")
+FUSED = ("initial", "text", "linear", "fused")  # the text's own prototypes, fitted by PAF; and their fusion, DLF
 PSEUDO_LABELS = (
     "pl_accuracy", "pl_coverage", "pl_tail_recall", "pl_wrong_confidence", "pl_right_confidence", "pl_ece",
 )  # fmt: skip
@@ -37,6 +46,18 @@ def metrics(logits: dict[str, np.ndarray], summary: dict[str, Any], labeled: lis
         pseudo, labels = logits["unlabeled.pseudo"], logits["unlabeled.labels"]
         found |= pseudo_label_scores(pseudo, labels, summary["threshold"], groups["tail"])
         bins["unlabeled"] = reliability(softmax(pseudo[labels >= 0]), labels[labels >= 0])
+    found["classifiers"] = {
+        name: pool_scores(
+            logits[f"unlabeled.{name}.label"],
+            logits[f"unlabeled.{name}.confidence"],
+            logits["unlabeled.labels"],
+            summary["threshold"],
+            groups["tail"],
+        )
+        | {"test_accuracy": scores(logits[f"test.{name}"], logits["test.labels"], groups)["accuracy"]}
+        for name in FUSED
+        if f"unlabeled.{name}.label" in logits
+    }
     none = np.empty((0, len(labeled)))  # of a split that holds nothing out
     held_out = scores(logits.get(f"validation.{decides}", none), logits.get("validation.labels", none[:, 0]), groups)
     found |= {"validation": held_out, "labeled": labeled, "reliability": bins}

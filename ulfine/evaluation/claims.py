@@ -74,6 +74,7 @@ class Finding:
     verdict: Verdict
     reason: str  # of a verdict that no interval gave
     task: dict[str, str]
+    family: str  # plain or adjusted
     methods: list[str]
     quantity: str
     bound: float | None
@@ -86,36 +87,54 @@ class Finding:
     sources: list[list[str]]  # metrics files of the first and of the second method
 
 
-def verdicts(tasks: list[tuple[dict[str, str], dict[str, list[Run]]]], options: Claims) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Case:
+    """Where the claims are tested: one data set, setting and backbone, one family of methods."""
+
+    task: dict[str, str]
+    family: str  # of FAMILIES
+    methods: dict[str, str]  # by role
+    runs: dict[str, list[Run]]  # by role
+
+    def names(self, claim: Claim) -> list[str]:
+        """The two methods that a claim compares."""
+        return [self.methods[claim.first], self.methods[claim.second]]
+
+
+def verdicts(tasks: list[tuple[dict[str, str], Sequence[Run]]], options: Claims) -> dict[str, Any]:
     """claims.json.
 
     Args:
-        tasks: data set, setting and backbone by name, and the runs there by role.
-        options: level, margin and draws.
+        tasks: data set, setting and backbone by name, and the runs there.
+        options: which methods are meant; level, margin and draws.
     """
-    pairs = [(claim, task, runs) for task, runs in tasks for claim in CLAIMS]
-    reasons = [why_not(claim, runs, options) for claim, _, runs in pairs]
+    cases = [
+        Case(task, family, methods, by_role(runs, methods))
+        for task, runs in tasks
+        for family, methods in options.families().items()
+    ]
+    pairs = [(claim, case) for case in cases for claim in CLAIMS]
+    reasons = [why_not(claim, case, options) for claim, case in pairs]
     tests = max(1, reasons.count(None))
     alpha = (1 - options.level) / tests
     found = [
-        _finding(claim, task, runs, options, alpha, reason)
-        for (claim, task, runs), reason in zip(pairs, reasons, strict=True)
+        _finding(claim, case, options, alpha, reason) for (claim, case), reason in zip(pairs, reasons, strict=True)
     ]
     settings = {"level": options.level, "margin": options.margin, "draws": options.draws, "tests": tests}
     return settings | {"claims": [asdict(each) for each in found]}
 
 
-def by_role(runs: Sequence[Run], roles: dict[str, str]) -> dict[str, list[Run]]:
+def by_role(runs: Sequence[Run], methods: dict[str, str]) -> dict[str, list[Run]]:
     """The runs of the method that stands for each role."""
-    return {role: [run for run in runs if run.method == method] for role, method in roles.items()}
+    return {role: [run for run in runs if run.method == method] for role, method in methods.items()}
 
 
-def why_not(claim: Claim, runs: dict[str, list[Run]], options: Claims) -> str | None:
+def why_not(claim: Claim, case: Case, options: Claims) -> str | None:
     """Why a claim cannot be tested on these runs; None where it can."""
-    absent = [getattr(options, role) for role in (claim.first, claim.second) if not runs.get(role)]
+    absent = [case.methods[role] for role in (claim.first, claim.second) if not case.runs[role]]
     if absent:
         return f"{' and '.join(absent)} {'was' if len(absent) == 1 else 'were'} not run"
-    pairs = paired(runs[claim.first], runs[claim.second])
+    pairs = paired(case.runs[claim.first], case.runs[claim.second])
     every = [run for pair in pairs for run in pair]
     curves = [run.metrics.get("validation_curve") or [] for _, run in pairs] if claim.second == "scratch" else []
     reasons = {
@@ -205,18 +224,15 @@ def _value(claim: Claim, run: Run) -> float | None:
     return run.metrics[claim.quantity]
 
 
-def _finding(
-    claim: Claim, task: dict[str, str], runs: dict[str, list[Run]], options: Claims, alpha: float, reason: str | None
-) -> Finding:
+def _finding(claim: Claim, case: Case, options: Claims, alpha: float, reason: str | None) -> Finding:
     bound = options.margin if claim.bound is None else claim.bound
-    names = [getattr(options, claim.first), getattr(options, claim.second)]
-    about = {"claim": claim.name, "sentence": claim.sentence, "task": task, "methods": names, "bound": bound}
-    about["quantity"] = claim.quantity
+    about = {"claim": claim.name, "sentence": claim.sentence, "task": case.task, "family": case.family}
+    about |= {"methods": case.names(claim), "bound": bound, "quantity": claim.quantity}
     if reason is not None:
         unknown = dict.fromkeys(("mean", "interval", "bootstrap"))
         nothing = {"seeds": [], "values": [[], []], "differences": [], "sources": [[], []]}
         return Finding(**about, **unknown, **nothing, verdict="not run", reason=reason)
-    pairs = paired(runs[claim.first], runs[claim.second])
+    pairs = paired(case.runs[claim.first], case.runs[claim.second])
     values = [[_value(claim, run) for run in side] for side in zip(*pairs, strict=True)]
     differences = [first - second for first, second in zip(*values, strict=True)]
     intervals = [t_interval(differences, alpha)]

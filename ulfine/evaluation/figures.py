@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from ulfine.evaluation.loaded import Loaded, methods_of
+from ulfine.evaluation.loaded import CLASSIFIERS, Loaded, methods_of
 from ulfine.evaluation.looks import GREY, OWN, Looks
 
 GROUPS = ("head", "medium", "tail")
@@ -138,10 +138,8 @@ def reliability(runs: Sequence[Loaded], looks: Looks) -> Figure:
         for name, members in methods.items():
             bins = pd.DataFrame([each for run in members for each in run.metrics["reliability"].get(part, [])])
             if len(bins):
-                bins[["confidence", "accuracy"]] = bins[["confidence", "accuracy"]].mul(bins["pictures"], axis=0)
-                sums = bins.groupby("bin").sum()
                 look = looks.of(name)
-                x, y = sums["confidence"] / sums["pictures"], sums["accuracy"] / sums["pictures"]
+                x, y = _diagram(bins)
                 axes.plot(x, y, look.line, marker=look.marker, markersize=3, color=look.color)
         axes.set_title(f"{part} pictures")
         axes.set_xlabel("confidence, %")
@@ -149,6 +147,31 @@ def reliability(runs: Sequence[Loaded], looks: Looks) -> Figure:
         _percent(axes, "accuracy, %" if part == "test" else "")
     _shared_legend(figure, methods, looks)
     return figure
+
+
+def by_classifier(runs: Sequence[Loaded]) -> Figure | None:
+    """Accuracy by confidence on unlabeled pictures, for each classifier of one method's runs, all seeds together."""
+    names = [name for name in CLASSIFIERS if runs[0].classifiers.get(name, {}).get("reliability")]
+    if not names:
+        return None
+    figure, ((axes,),) = _drawn(width=6.4, height=3)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
+    for name, color, marker in zip(names, (GREY, OWN["lft"], OWN["lp"], OWN["ulfine"]), "osD^", strict=False):
+        bins = pd.DataFrame([each for run in runs for each in run.classifiers[name]["reliability"]])
+        x, y = _diagram(bins)
+        axes.plot(x, y, "-", marker=marker, markersize=3, color=color, label=CLASSIFIERS[name])
+    axes.set_xlabel("confidence, %")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+    _percent(axes, "accuracy, %")
+    _legend(axes, 2)
+    return figure
+
+
+def _diagram(bins: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Mean confidence and accuracy of each bin, over several runs."""
+    weighted = bins[["confidence", "accuracy"]].mul(bins["pictures"], axis=0)
+    sums = weighted.assign(bin=bins["bin"], pictures=bins["pictures"]).groupby("bin").sum()
+    return sums["confidence"] / sums["pictures"], sums["accuracy"] / sums["pictures"]
 
 
 def prototypes(run: Loaded) -> Figure | None:

@@ -8,6 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from ulfine.evaluation import figures
+from ulfine.evaluation.loaded import methods_of
 from ulfine.evaluation.looks import STYLE, Looks
 from ulfine.evaluation.report import Study
 from ulfine.evaluation.tables import title
@@ -28,7 +29,7 @@ def gallery(study: Study) -> Iterator[Drawn]:
     looks = Looks(study.catalogue)
     with mpl.rc_context(STYLE):
         for task, runs in study.tasks:
-            for part, name, caption, figure in _of_task(runs, looks, study.roles["ulfine"]):
+            for part, name, caption, figure in _of_task(runs, looks, study.families["adjusted"]["ulfine"]):
                 if figure is not None:
                     stem = "-".join([*map(str, task.values()), name])
                     yield Drawn(part, stem, f"{title(task)}. {caption}", figure)
@@ -74,6 +75,15 @@ def _of_task(runs: Sequence, looks: Looks, ulfine: str) -> Iterator[tuple[str, s
         "underconfident.",
         figures.reliability(runs, looks),
     )  # fmt: skip
+    fusing = next((name for name in (ulfine, *methods_of(runs)) if _fuses(runs, name)), None)
+    if fusing is not None:
+        yield (
+            "reliability", "classifiers",
+            f"The classifiers of {fusing} on unlabeled pictures, final model: the text's own prototypes in the trained "
+            "features, those that PAF has fitted, the linear classifier, and their fusion. A curve nearer to the "
+            "diagonal than the one before it is overconfidence undone.",
+            figures.by_classifier([run for run in runs if run.method == fusing]),
+        )  # fmt: skip
     shown = next((run for run in runs if run.method == ulfine), None) or next((run for run in runs if run.fusion), None)
     if shown is not None:
         which = f"{shown.method}, seed {shown.names['seed']}"
@@ -94,6 +104,10 @@ def _of_task(runs: Sequence, looks: Looks, ulfine: str) -> Iterator[tuple[str, s
         "Loss of each training, a line for each seed, and accuracy on validation pictures where it was recorded.",
         figures.curves(runs, looks),
     )  # fmt: skip
+
+
+def _fuses(runs: Sequence, method: str) -> bool:
+    return any(run.classifiers for run in runs if run.method == method)
 
 
 def save(drawn: Sequence[Drawn], folder: Path) -> None:

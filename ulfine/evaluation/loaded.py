@@ -13,6 +13,12 @@ from ulfine.arrays import read_tensors
 from ulfine.evaluation.metrics import class_groups
 from ulfine.files import read_json, sha256
 
+CLASSIFIERS = {  # of a method that fuses, before and after PAF and DLF
+    "initial": "text, before PAF",
+    "text": "text, after PAF",
+    "linear": "linear, before DLF",
+    "fused": "fused by DLF",
+}
 AGREEMENT = ("both", "linear alone", "text alone", "neither")  # whose class the fused logits give
 
 
@@ -54,6 +60,11 @@ class Loaded:
     def groups(self) -> dict[str, list[int]]:
         """Head, medium and tail classes."""
         return class_groups(self.metrics["labeled"])
+
+    @property
+    def classifiers(self) -> dict[str, dict[str, Any]]:
+        """By CLASSIFIERS, scores of what each would make of the pool; empty without fusion."""
+        return self.metrics.get("classifiers", {})
 
     @cached_property
     def history(self) -> pd.DataFrame:

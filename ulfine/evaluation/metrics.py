@@ -43,7 +43,11 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[dict[str,
 
     probabilities: (N, K). labels: (N,). Each bin: `bin` (from 0), `pictures`, mean `confidence`, `accuracy`.
     """
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    return binned(probabilities.max(1), probabilities.argmax(1) == labels)
+
+
+def binned(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, float]]:
+    """The same from (N,) confidences and (N,) whether each prediction is right."""
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return [
         {
@@ -105,6 +109,29 @@ def pseudo_label_scores(logits: np.ndarray, labels: np.ndarray, threshold: float
             "right": np.bincount(labels[kept & right], minlength=classes).tolist(),
             "wrong": np.bincount(predicted[kept & known & ~right], minlength=classes).tolist(),
         },
+    }
+
+
+def pool_scores(
+    label: np.ndarray, confidence: np.ndarray, labels: np.ndarray, threshold: float, tail: list[int]
+) -> dict:
+    """What one classifier would make of the pool: (N,) its labels and confidences against (N,) labels, -1 unknown.
+
+    kept: share at least as confident as the threshold. right: share of the kept ones that are. tail_precision: share
+    that is right of those kept as a tail class. tail_recall: share of the tail's pictures that is kept and right.
+    wrong_confidence: mean confidence of all false predictions. ece and reliability: of all predictions.
+    """
+    kept, known, right = confidence >= threshold, labels >= 0, label == labels
+    as_tail, of_tail = np.isin(label, tail), np.isin(labels, tail)
+    bins = binned(confidence[known], right[known])
+    return {
+        "kept": _mean(kept, np.ones_like(kept)),
+        "right": _mean(right, kept & known),
+        "tail_precision": _mean(right, kept & known & as_tail),
+        "tail_recall": _mean(right & kept, of_tail),
+        "wrong_confidence": _mean(confidence, known & ~right),
+        "ece": calibration_error(bins),
+        "reliability": bins,
     }
 
 

@@ -26,6 +26,7 @@ class Text:
     code: bool = False  # a path or a hash
     best: bool = False
     missing: bool = False
+    image: str = ""  # a data address; the text is for who cannot see it
 
 
 @dataclass(frozen=True)

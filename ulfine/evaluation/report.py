@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,22 +11,27 @@ import pandas as pd
 import yaml
 
 from ulfine.evaluation.aggregate import STAND_IN
-from ulfine.evaluation.loaded import methods_of
+from ulfine.evaluation.loaded import Loaded, methods_of
 from ulfine.evaluation.page import Code, Drawings, Part, Table
+from ulfine.evaluation.pictures import Shown
 from ulfine.evaluation.tables import (
     MAIN,
     Task,
+    assumptions_table,
     cell_id,
     cells_table,
     class_table,
+    classifiers_table,
     cost_table,
     difference_table,
     fusion_table,
+    pictures_table,
     pseudo_table,
     published_table,
     score_table,
     title,
 )
+from ulfine.params.claims import FAMILIES
 
 if TYPE_CHECKING:
     from ulfine.evaluation.gallery import Drawn
@@ -49,6 +55,14 @@ PSEUDO_TEXT = (
     "Right and false count where the true class is known, which training never sees. The table is of the final model: "
     "one plain pass over the unlabeled pictures."
 )
+CALIBRATION_TEXT = (
+    "Overconfident is a classifier whose accuracy lies below its confidence. Of a method that fuses, each classifier "
+    "is judged on the same final features, by what it would make of the unlabeled pictures at the training's threshold."
+)
+ASSUMED_TEXT = (
+    "The paper's text gives the idea of PAF and DLF and none of their constants; no code and no results are public. "
+    "Each is a parameter here; docs/method.md has the equation, the reason and the figures behind the default."
+)
 COST_TEXT = (
     "Seconds and memory are of the device named; operations are counted, forward and backward. Features, which linear "
     "probing reads and which are made once for all methods, are not in these seconds. As published: by the steps and "
@@ -68,9 +82,10 @@ class Study:
     tasks: list[Task]
     tables: dict[str, pd.DataFrame]  # runs, summary, cost, sweep
     claims: dict[str, Any]  # claims.json
-    roles: dict[str, str]  # the method that stands for lp, lft, fft, ulfine, scratch
+    families: dict[str, dict[str, str]]  # plain and adjusted: the methods of the claims by role
     catalogue: list[str]  # all methods of params.yaml
     classes: dict[str, list[str]]  # names by data set
+    samples: list[tuple[str, list[Shown]]]  # pictures of each split, and of which
     published: pd.DataFrame  # assets/published.csv
     citation: dict[str, Any]  # CITATION.cff
 
@@ -93,20 +108,25 @@ def parts(study: Study, drawn: Sequence["Drawn"], folder: Path) -> list[Part]:
 
     summary = study.tables["summary"]
     pseudo = [*figures("pseudo-labels"), *each(pseudo_table, summary)]
-    ablations = [*each(difference_table, study.roles["ulfine"]), *figures("ablations")]
+    calibration = [*figures("reliability"), *each(classifiers_table)]
+    ulfine = study.families["adjusted"]["ulfine"]
+    ablations = [*each(difference_table, ulfine), *figures("ablations")]
+    samples = [found for where, rows in study.samples if (found := pictures_table(where, rows)) is not None]
     return [
         what_part(study),
-        verdict_part(study.claims, study.name),
+        verdict_part(study),
         main_part(study),
+        Part("pictures", "Pictures", blocks=samples),
         Part("groups", "Head, medium and tail", blocks=[*figures("groups"), *each(class_table, study.classes)]),
         Part("pseudo-labels", "Pseudo-labels", [PSEUDO_TEXT], pseudo),
-        Part("reliability", "Calibration", blocks=figures("reliability")),
+        Part("reliability", "Calibration, before and after PAF and DLF", [CALIBRATION_TEXT], calibration),
         Part("prototypes", "Prototypes before and after PAF", blocks=figures("prototypes")),
         Part("fusion", "Fusion", blocks=[*figures("fusion"), *each(fusion_table)]),
         Part("curves", "Training curves", blocks=figures("curves")),
         Part("ablations", "Ablations and sensitivity", blocks=ablations),
         Part("cost", "Cost", [COST_TEXT], [*figures("cost"), cost_table(study.tables["cost"])]),
         Part("cells", "Cells, files and hashes", [CELLS_TEXT], [*each(cells_table), *parameters(study)]),
+        Part("assumptions", "What the paper does not settle", [ASSUMED_TEXT], each(assumptions_table, ulfine)),
         Part("cite", "How to cite", [CITE_TEXT], [Code(bibtex(study.citation))]),
     ]
 
@@ -115,7 +135,8 @@ def what_part(study: Study) -> Part:
     """What was run, and what it can say."""
     runs = [run for _, of_task in study.tasks for run in of_task]
     seeds = dict.fromkeys(str(run.names["seed"]) for run in runs)
-    counts = Counter(each["verdict"] for each in study.claims["claims"])
+    shown = {title(task): run_families(study, of_task) for task, of_task in study.tasks}
+    counts = Counter(each["verdict"] for each in study.claims["claims"] if each["family"] in shown[title(each["task"])])
     texts = [
         f"{len({cell_id(run.names) for run in runs})} runs: {', '.join(methods_of(runs))}; seeds {', '.join(seeds)}; "
         f"on {'; '.join(title(names) for names, _ in study.tasks)}.",
@@ -131,7 +152,9 @@ def main_part(study: Study) -> Part:
     blocks: list[Any] = []
     known = False
     for task in study.tasks:
-        missing = [name for name in study.roles.values() if name not in methods_of(task[1])]
+        families = [study.families[family].values() for family in run_families(study, task[1])]
+        wanted = dict.fromkeys(chain.from_iterable(families))
+        missing = [name for name in wanted if name not in methods_of(task[1])]
         beside = published_table(task, study.published)
         blocks += [score_table(task, study.tables["summary"], MAIN, missing), *([beside] if beside else [])]
         known = known or beside is not None
@@ -139,10 +162,23 @@ def main_part(study: Study) -> Part:
     return Part("main", "Main table", texts, blocks)
 
 
-def verdict_part(claims: dict[str, Any], study: str) -> Part:
-    """The paper's claims, one by one."""
-    groups: dict[str, list[dict[str, Any]]] = {}
+def run_families(study: Study, runs: Sequence[Loaded]) -> list[str]:
+    """Families of which a method was run here that no other one has; the first of all where there is none."""
+    ran, found = set(methods_of(runs)), []
+    for family, methods in study.families.items():
+        others = {name for other, of in study.families.items() if other != family for name in of.values()}
+        if ran & set(methods.values()) - others:
+            found.append(family)
+    return found or list(study.families)[:1]
+
+
+def verdict_part(study: Study) -> Part:
+    """The paper's claims, one by one, for each family of methods that was run."""
+    claims, groups = study.claims, {}
+    ran = {title(task): run_families(study, runs) for task, runs in study.tasks}
     for each in claims["claims"]:
+        if each["family"] not in ran[title(each["task"])]:
+            continue
         names = [(name, seed) for name in each["methods"] for seed in each["seeds"]]
         files = [file for of_method in each["sources"] for file in of_method]
         sources = [
@@ -150,13 +186,13 @@ def verdict_part(claims: dict[str, Any], study: str) -> Part:
             for (name, seed), file in zip(names, files, strict=True)
         ]
         shown = {"verdict": each["verdict"], "sentence": each["sentence"], "numbers": numbers(each), "sources": sources}
-        groups.setdefault(title(each["task"]), []).append(shown)
+        groups.setdefault(f"{title(each['task'])}: {FAMILIES[each['family']]}", []).append(shown)
     text = (
         f"Each claim is a difference of two methods, paired by seed, with an interval over seeds and, for accuracies, "
         f"one over test pictures; {claims['tests']} tests share {claims['level']:.0%} confidence. A claim holds when "
         f"both intervals lie on its side, fails when both lie on the other one; fewer than three seeds decide nothing. "
         f"Not to raise the tail is to raise it by less than {100 * claims['margin']:g} % of its pictures. All numbers: "
-        f"results/{study}/claims.json."
+        f"results/{study.name}/claims.json. Families of methods of which none was run are there, not here."
     )
     verdicts = [{"title": name, "claims": found} for name, found in groups.items()]
     return Part("verdicts", "What holds of the paper's claims", [text], verdicts=verdicts)

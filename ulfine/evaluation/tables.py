@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ulfine.evaluation.loaded import AGREEMENT, Loaded, methods_of
+from ulfine.evaluation.claims import t_interval
+from ulfine.evaluation.loaded import AGREEMENT, CLASSIFIERS, Loaded, methods_of
 from ulfine.evaluation.page import Row, Table, Text
+from ulfine.evaluation.pictures import Shown
 from ulfine.pipeline import NO_BACKBONE
 
 MAIN = {
@@ -16,6 +18,19 @@ PSEUDO = {
     "pl_accuracy": "right of kept", "pl_coverage": "kept", "pl_tail_recall": "kept and right of tail",
     "pl_wrong_confidence": "confidence of false", "pl_right_confidence": "confidence of right",
     "pl_ece": "ECE", "prior_error": "error of the prior",
+}  # fmt: skip
+POOL = {
+    "test_accuracy": "accuracy on the test", "kept": "pool: kept", "right": "right of kept",
+    "tail_precision": "right of those kept as tail", "tail_recall": "of the tail, kept and right",
+    "wrong_confidence": "confidence of false", "ece": "ECE",
+}  # fmt: skip
+METHOD_PAGE = "../../docs/method.md"
+ASSUMED = {  # parameter -> the part of docs/method.md with its reason
+    "train.center": "what-all-trained-methods-share", "train.scale": "what-all-trained-methods-share",
+    "train.threshold": "what-all-trained-methods-share", "train.logit_adjustment": "what-all-trained-methods-share",
+    "paf.prototypes": "ulfine", "paf.mu": "ulfine", "paf.update_every": "ulfine", "paf.anchor": "ulfine",
+    "paf.visual_decay": "ulfine", "paf.orthogonality": "ulfine", "paf.orthogonality_by": "ulfine",
+    "dlf.eta": "ulfine", "dlf.align": "ulfine", "dlf.use_in": "ulfine",
 }  # fmt: skip
 LOWER = {"ece", "pl_ece", "prior_error"}  # scores of which less is better
 NEITHER = {"pl_coverage", "pl_wrong_confidence", "pl_right_confidence"}  # scores of which none is best
@@ -62,6 +77,7 @@ def score_table(task: Task, summary: pd.DataFrame, scores: dict[str, str], missi
     names, runs = task
     here = (summary["dataset"] == names["dataset"]) & (summary["setting"] == names["setting"])
     rows = summary[here & summary["backbone"].isin([names["backbone"], NO_BACKBONE])]
+    spread = "accuracy" in scores
     best = {score: _best(rows[f"{score}_mean"].astype(float).round(3), score) for score in scores}
     anchors = {run.method: cell_id(run.names) for run in reversed(runs)}
     found = []
@@ -72,11 +88,23 @@ def score_table(task: Task, summary: pd.DataFrame, scores: dict[str, str], missi
             mean = row[f"{score}_mean"]
             is_best = best[score] is not None and round(float(mean), 3) == best[score]
             cells.append(NOTHING if pd.isna(mean) else Text(percent(mean, row[f"{score}_sd"]), best=is_best))
+        if spread:
+            values = [run.metrics["accuracy"] for run in runs if run.method == method]
+            cells.insert(3, _interval(values[: row["n"]]))
         found.append(Row([*cells, Text(f"{int(row['trainable_params']):,}")]))
-    not_run = [Text("not run", missing=True)] * len(scores)
+    header = ["method", "n", *scores.values(), "weights trained"]
+    if spread:
+        header.insert(3, "its 95 % interval")
+    not_run = [Text("not run", missing=True)] * (len(header) - 3)
     found += [Row([Text(name), Text("0"), *not_run, Text("")]) for name in missing]
     caption = f"{title(names)}: percent, mean ± standard deviation over n seeds; ★ the best; n/a where there is none"
-    return Table(caption, ["method", "n", *scores.values(), "weights trained"], found)
+    return Table(caption, header, found)
+
+
+def _interval(values: list[float]) -> Text:
+    """Student's interval of a mean over seeds, which needs three."""
+    found = t_interval(values, 0.05)
+    return NOTHING if found is None else Text(" to ".join(map(percent, found)))
 
 
 def _best(means: pd.Series, score: str) -> float | None:
@@ -124,6 +152,47 @@ def difference_table(task: Task, reference: str) -> Table | None:
         rows.append(Row(cells))
     header = ["method", "n", "accuracy", "tail", "right of kept pseudo-labels"]
     return Table(f"{title(task[0])}: less {reference}, points, paired by seed", header, rows) if rows else None
+
+
+def classifiers_table(task: Task) -> Table | None:
+    """What each classifier of a method that fuses would make of the pool: before and after PAF and DLF."""
+    rows = []
+    for method, runs in methods_of(task[1]).items():
+        for name in CLASSIFIERS:
+            found = pd.DataFrame([run.classifiers.get(name, {}) for run in runs])
+            if "kept" in found:
+                means = found.reindex(columns=list(POOL)).astype(float).agg(["mean", "std"])
+                scores = [Text(percent(means[key]["mean"], means[key]["std"])) for key in POOL]
+                scores = [NOTHING if not score.text else score for score in scores]
+                rows.append(Row([Text(method), Text(CLASSIFIERS[name]), *scores]))
+    caption = f"{title(task[0])}: each classifier before and after PAF and DLF, percent, mean ± standard deviation"
+    return Table(caption, ["method", "classifier", *POOL.values()], rows, text=2) if rows else None
+
+
+def pictures_table(where: str, rows: Sequence[Shown]) -> Table | None:
+    """Labeled pictures of some classes, head first, and how many pictures the sets of a split have of each."""
+    found = []
+    for row in rows:
+        counts = [NOTHING if count is None else Text(f"{count:,}") for count in row.counts.values()]
+        found.append(Row([Text(row.name), *counts, Text(f"labeled pictures of {row.name}", image=row.png)]))
+    header = ["class", *(rows[0].counts if rows else ()), "labeled pictures"]
+    return Table(f"{where}: pictures, and how many there are", header, found) if found else None
+
+
+def assumptions_table(task: Task, method: str) -> Table | None:
+    """The values here of what the paper does not settle, from the record of the first run of ULFine."""
+    run = next((run for run in task[1] if run.method == method), None)
+    values = run.record.get("parameters", {}) if run else {}
+    if f"methods.{method}" not in values:
+        return None
+    of_method, train = values[f"methods.{method}"], values["train"] | values[f"methods.{method}"].get("train", {})
+    rows = []
+    for key, anchor in ASSUMED.items():
+        section, _, name = key.partition(".")
+        found = {"train": train}.get(section, of_method.get(section, {})).get(name)
+        shown = NOTHING if found is None else Text(", ".join(found) if isinstance(found, list) else str(found))
+        rows.append(Row([Text(key, href=f"{METHOD_PAGE}#{anchor}"), shown]))
+    return Table(f"{title(task[0])}: what was assumed, as {method} was run", ["parameter", "value"], rows, text=2)
 
 
 def fusion_table(task: Task) -> Table | None:

@@ -4,17 +4,28 @@ from pydantic import Field
 
 from ulfine.params.base import Name, Section
 
-ROLES = ("scratch", "lp", "lft", "fft", "ulfine")
+FAMILIES = {"plain": "plain FixMatch", "adjusted": "with logit adjustment"}
 
 
-class Claims(Section):
-    """Which methods the claims are about, and how they are tested."""
+class Roles(Section):
+    """Which methods the claims are about."""
 
     lp: Name = Field(description="method that stands for linear probing")
     lft: Name = Field(description="method that stands for lightweight fine-tuning")
     fft: Name = Field(description="method that stands for full fine-tuning")
     ulfine: Name = Field(description="method that stands for ULFine")
     scratch: Name = Field(description="method that stands for training from scratch, a baseline")
+
+    def methods(self) -> dict[str, str]:
+        """The method that stands for each role, in the order of a table."""
+        return {role: getattr(self, role) for role in ("scratch", "lp", "lft", "fft", "ulfine")}
+
+
+class Claims(Section):
+    """Which methods the claims are about, and how they are tested."""
+
+    plain: Roles = Field(description="methods without logit adjustment, which the paper's argument is about")
+    adjusted: Roles = Field(description="methods with logit adjustment")
     level: float = Field(gt=0.5, lt=1, description="confidence of all intervals together")
     margin: float = Field(gt=0, lt=1, description="difference of two accuracies that is none (0.01: one point)")
     rising: float = Field(
@@ -25,6 +36,6 @@ class Claims(Section):
     )
     draws: int = Field(ge=1000, description="bootstrap samples of the test pictures")
 
-    def roles(self) -> dict[str, str]:
-        """The method that stands for each role."""
-        return {role: getattr(self, role) for role in ROLES}
+    def families(self) -> dict[str, dict[str, str]]:
+        """By family, the method that stands for each role."""
+        return {name: getattr(self, name).methods() for name in FAMILIES}

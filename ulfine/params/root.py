@@ -13,6 +13,7 @@ from ulfine.params.claims import Claims
 from ulfine.params.dataset import ClassNames, Prompts, Resolution, Setting, Source
 from ulfine.params.grid import Grid
 from ulfine.params.method import Method
+from ulfine.params.page import Page
 from ulfine.params.runtime import Runtime
 from ulfine.params.schedule import Published
 from ulfine.params.sweep import Sweep, applied, settings
@@ -50,6 +51,7 @@ class Params(Section):
     augmentation: Augmentation = Field(description="views of a picture")
     train: Train = Field(description="what trained methods share")
     claims: Claims = Field(description="the paper's claims: which methods they are about, how they are tested")
+    page: Page = Field(description="what the page of a study shows")
     published: Published = Field(
         description="schedules of publications by way of tuning: cost.csv says what each cell would cost by them"
     )

@@ -64,6 +64,13 @@ class Learner(nn.Module):
         dlf = self.method.dlf
         return {"linear": linear, "text": text, "fused": fused(text, linear, dlf.eta, dlf.align)}
 
+    def all_logits(self, features: Tensor) -> dict[str, Tensor]:
+        """`logits`, and of prototypes that PAF fits also `initial`: by the text's own, as they were before."""
+        found = self.logits(features)
+        if self.fitting is None or self.text is None:
+            return found
+        return found | {"initial": self.text.scale * features @ self.fitting.text.mT}
+
     def decides(self, where: str) -> str:
         """The classifier whose logits count in `pseudo_labels` or in `test`."""
         return "fused" if self.method.dlf and where in self.method.dlf.use_in else "linear"

@@ -31,7 +31,9 @@ WEIGHTS_STREAM = 2  # of random numbers, beside those of the batches
 class Result:
     """What a run leaves; all of it is deterministic but `cost`."""
 
-    logits: dict[str, np.ndarray]  # "{set}.{classifier}" (N, K) and "{set}.labels" (N,); sets of Inputs.evaluated
+    # "{set}.{classifier}" (N, K) and "{set}.labels" (N,), sets of Inputs.evaluated; "unlabeled.pseudo" (N, K),
+    # "unlabeled.labels", and where classifiers are fused "unlabeled.{classifier}.label" and ".confidence" (N,)
+    logits: dict[str, np.ndarray]
     weights: dict[str, np.ndarray]  # what was trained
     summary: dict[str, Any]
     cost: dict[str, Any]
@@ -115,12 +117,19 @@ def validation(learner: Learner, views: Views, inputs: Inputs) -> Callable[[], l
 def _predictions(learner: Learner, views: Views, inputs: Inputs) -> dict[str, np.ndarray]:
     logits = {}
     for name, (part, indices) in inputs.evaluated().items():
-        found = predict(learner, views, part, indices, learner.options.test_crops)
+        classify = learner.all_logits if name == "test" else learner.logits
+        found = predict(learner, views, part, indices, learner.options.test_crops, classify)
         logits |= {f"{name}.{classifier}": values for classifier, values in found.items()}
         logits[f"{name}.labels"] = inputs.store.labels[part][indices]
-    pseudo = predict(learner, views, "train", inputs.pool)[learner.decides("pseudo_labels")]
     device = learner.log_prior.device
-    logits["unlabeled.pseudo"] = learner.pseudo_logits(torch.from_numpy(pseudo).to(device)).cpu().numpy()
+    for name, values in predict(learner, views, "train", inputs.pool, classify=learner.all_logits).items():
+        pseudo = learner.pseudo_logits(torch.from_numpy(values).to(device))
+        if name == learner.decides("pseudo_labels"):
+            logits["unlabeled.pseudo"] = pseudo.cpu().numpy()
+        if learner.text is not None:  # what each classifier would make of the pool, without its logits, which are many
+            confidence, label = pseudo.softmax(dim=-1).max(dim=-1)
+            logits[f"unlabeled.{name}.confidence"] = confidence.cpu().numpy()
+            logits[f"unlabeled.{name}.label"] = label.cpu().numpy().astype(np.int32)
     logits["unlabeled.labels"] = inputs.store.labels["train"][inputs.pool]
     return logits
 
