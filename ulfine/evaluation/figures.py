@@ -1,36 +1,22 @@
 """Figures of a study. Each function draws what it is given, and returns None where there is nothing to draw."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from ulfine.evaluation.loaded import CLASSIFIERS, Loaded, methods_of
-from ulfine.evaluation.looks import GREY, OWN, Looks
+from ulfine.evaluation.looks import GREY, OWN, Looks, drawn, in_percent, legend, log_counts, shared_legend
 
 GROUPS = ("head", "medium", "tail")
 MAP_SIDE = 100  # classes of a cosine map; more are averaged
 MANY = 2000  # points, from which they become a picture inside the vectors
 
 
-def _drawn(columns: int = 1, rows: int = 1, width: float = 3.2, height: float = 2.6) -> tuple[Figure, np.ndarray]:
-    figure = Figure(figsize=(max(4.0, width * columns), height * rows))
-    return figure, figure.subplots(rows, columns, squeeze=False)
-
-
-def _percent(axes: Axes, label: str) -> None:
-    axes.set_ylabel(label)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
-
-
 def groups(runs: Sequence[Loaded], looks: Looks) -> Figure:
     """Accuracy of head, medium and tail classes: a point for each seed, a bar for the mean."""
-    figure, ((axes,),) = _drawn(width=6.4, height=3)
+    figure, ((axes,),) = drawn(width=6.4, height=3)
     methods = methods_of(runs)
     for number, (name, members) in enumerate(methods.items()):
         look = looks.of(name)
@@ -41,14 +27,14 @@ def groups(runs: Sequence[Loaded], looks: Looks) -> Figure:
             axes.plot(places, row, look.marker, color=look.color, markersize=3.5)
     axes.set_xticks(range(3), GROUPS)
     axes.set_ylim(0, 1)
-    _percent(axes, "accuracy, %")
-    _legend(axes, len(methods))
+    in_percent(axes, "accuracy, %")
+    legend(axes, len(methods))
     return figure
 
 
 def per_class(runs: Sequence[Loaded], looks: Looks) -> Figure:
     """Recall of each class by its number of labeled pictures, with the mean over classes of the same number."""
-    figure, ((axes,),) = _drawn(width=6.4, height=3.2)
+    figure, ((axes,),) = drawn(width=6.4, height=3.2)
     methods = methods_of(runs)
     for name, members in methods.items():
         look = looks.of(name)
@@ -58,9 +44,9 @@ def per_class(runs: Sequence[Loaded], looks: Looks) -> Figure:
         axes.plot(labeled, recall, look.marker, color=look.color, markersize=3, alpha=0.5, rasterized=many)
         means = pd.Series(recall).groupby(_bins(labeled)).mean()
         axes.plot(means.index, means, look.line, color=look.color, label=name)
-    _counts(axes)
-    _percent(axes, "recall, %")
-    _legend(axes, len(methods))
+    log_counts(axes)
+    in_percent(axes, "recall, %")
+    legend(axes, len(methods))
     return figure
 
 
@@ -78,18 +64,18 @@ def pseudo_labels(runs: Sequence[Loaded], looks: Looks) -> Figure | None:
     if not shown:
         return None
     parts = (("kept", "kept, % of pictures"), ("right", "kept and right, %"), ("wrong", "kept, but false, %"))
-    figure, rows = _drawn(3, len(parts), height=2.1)
+    figure, rows = drawn(3, len(parts), height=2.1)
     for row, (column, label) in zip(rows, parts, strict=True):
         for axes, group in zip(row, GROUPS, strict=True):
             for name, members in shown.items():
                 table = pd.concat([_of_group(run, group) for run in members]).groupby(level=0).mean()
                 axes.plot(table.index, table[column] / table["seen"], looks.of(name).line, color=looks.of(name).color)
             axes.set_title(group if column == "kept" else "")
-            _percent(axes, label if group == "head" else "")
+            in_percent(axes, label if group == "head" else "")
             axes.set_ylim(bottom=0)
     for axes in rows[-1]:
         axes.set_xlabel("step")
-    _shared_legend(figure, shown, looks)
+    shared_legend(figure, shown, looks)
     return figure
 
 
@@ -112,7 +98,7 @@ def confidence(runs: Sequence[Loaded], looks: Looks) -> Figure | None:
     shown = _judged(runs)
     if not shown:
         return None
-    figure, (row,) = _drawn(2, height=2.6)
+    figure, (row,) = drawn(2, height=2.6)
     for axes, kind in zip(row, ("right", "wrong"), strict=True):
         for name, members in shown.items():
             columns = [run.history.set_index("step")[f"confidence_{kind}"] for run in members]
@@ -121,9 +107,9 @@ def confidence(runs: Sequence[Loaded], looks: Looks) -> Figure | None:
         axes.set_title("right predictions" if kind == "right" else "false predictions")
         axes.set_xlabel("step")
         axes.set_ylim(0, 1)
-    _percent(row[0], "mean confidence, %")
-    _percent(row[1], "")
-    _shared_legend(figure, shown, looks)
+    in_percent(row[0], "mean confidence, %")
+    in_percent(row[1], "")
+    shared_legend(figure, shown, looks)
     return figure
 
 
@@ -131,7 +117,7 @@ def reliability(runs: Sequence[Loaded], looks: Looks) -> Figure:
     """Accuracy by confidence on test and on unlabeled pictures, all seeds together; the diagonal is calibrated."""
     judged = any(run.metrics["reliability"].get("unlabeled") for run in runs)  # not where no label is known
     parts = ("test", "unlabeled") if judged else ("test",)
-    figure, (row,) = _drawn(len(parts), height=3)
+    figure, (row,) = drawn(len(parts), height=3)
     methods = methods_of(runs)
     for axes, part in zip(row, parts, strict=True):
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
@@ -144,8 +130,8 @@ def reliability(runs: Sequence[Loaded], looks: Looks) -> Figure:
         axes.set_title(f"{part} pictures")
         axes.set_xlabel("confidence, %")
         axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
-        _percent(axes, "accuracy, %" if part == "test" else "")
-    _shared_legend(figure, methods, looks)
+        in_percent(axes, "accuracy, %" if part == "test" else "")
+    shared_legend(figure, methods, looks)
     return figure
 
 
@@ -154,7 +140,7 @@ def by_classifier(runs: Sequence[Loaded]) -> Figure | None:
     names = [name for name in CLASSIFIERS if runs[0].classifiers.get(name, {}).get("reliability")]
     if not names:
         return None
-    figure, ((axes,),) = _drawn(width=6.4, height=3)
+    figure, ((axes,),) = drawn(width=6.4, height=3)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
     for name, color, marker in zip(names, (GREY, OWN["lft"], OWN["lp"], OWN["ulfine"]), "osD^", strict=False):
         bins = pd.DataFrame([each for run in runs for each in run.classifiers[name]["reliability"]])
@@ -162,8 +148,8 @@ def by_classifier(runs: Sequence[Loaded]) -> Figure | None:
         axes.plot(x, y, "-", marker=marker, markersize=3, color=color, label=CLASSIFIERS[name])
     axes.set_xlabel("confidence, %")
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
-    _percent(axes, "accuracy, %")
-    _legend(axes, 2)
+    in_percent(axes, "accuracy, %")
+    legend(axes, 2)
     return figure
 
 
@@ -179,7 +165,7 @@ def prototypes(run: Loaded) -> Figure | None:
     if run.prototypes is None:
         return None
     order = np.argsort(-np.array(run.metrics["labeled"]), kind="stable")
-    figure, (row,) = _drawn(3, width=2.9, height=2.6)
+    figure, (row,) = drawn(3, width=2.9, height=2.6)
     for axes, (title, rows) in zip(row, zip(("before", "after"), run.prototypes, strict=True), strict=False):
         unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         shown = _pooled((unit @ unit.T)[np.ix_(order, order)])
@@ -191,7 +177,7 @@ def prototypes(run: Loaded) -> Figure | None:
     before, after = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in run.prototypes)
     moved = 1 - (before * after).sum(1)
     row[2].plot(np.array(run.metrics["labeled"])[order], moved[order], "o", color=OWN["ulfine"], markersize=4)
-    _counts(row[2])
+    log_counts(row[2])
     row[2].set_ylabel("1 - cosine to its start")
     row[2].set_ylim(bottom=0)
     return figure
@@ -208,7 +194,7 @@ def fusion(run: Loaded) -> Figure | None:
     """Whose class the fused logits give on test pictures, by class group."""
     if run.fusion is None:
         return None
-    figure, ((axes,),) = _drawn(width=6.4, height=2.2)
+    figure, ((axes,),) = drawn(width=6.4, height=2.2)
     left = np.zeros(3)
     colors = (GREY, OWN["lp"], OWN["ulfine"], OWN["fft"])
     for (name, shares), color in zip(run.fusion.items(), colors, strict=True):
@@ -229,7 +215,7 @@ def curves(runs: Sequence[Loaded], looks: Looks) -> Figure | None:
     if not shown:
         return None
     validated = any(run.metrics.get("validation_curve") for run in runs)
-    figure, (row,) = _drawn(1 + validated, width=6.4 if not validated else 3.2)
+    figure, (row,) = drawn(1 + validated, width=6.4 if not validated else 3.2)
     for name, members in shown.items():
         look = looks.of(name)
         for run in members:
@@ -241,8 +227,8 @@ def curves(runs: Sequence[Loaded], looks: Looks) -> Figure | None:
     for axes in row:
         axes.set_xlabel("step")
     if validated:
-        _percent(row[1], "validation accuracy, %")
-    _shared_legend(figure, shown, looks)
+        in_percent(row[1], "validation accuracy, %")
+    shared_legend(figure, shown, looks)
     return figure
 
 
@@ -252,16 +238,16 @@ def cost(costs: pd.DataFrame, runs: pd.DataFrame, looks: Looks) -> Figure | None
     table = table[table["flops"] > 0]
     if table.empty:
         return None
-    figure, (row,) = _drawn(2, height=3)
+    figure, (row,) = drawn(2, height=3)
     for axes, (column, label) in zip(row, (("flops", "operations"), ("train_seconds", "seconds")), strict=True):
         for name, members in table.groupby("method", sort=False):
             look = looks.of(name)
             axes.plot(members[column], members["accuracy"], look.marker, color=look.color, markersize=5)
         axes.set_xscale("log")
         axes.set_xlabel(f"{label} of training")
-    _percent(row[0], "accuracy, %")
-    _percent(row[1], "")
-    _shared_legend(figure, dict.fromkeys(table["method"]), looks, lines=False)
+    in_percent(row[0], "accuracy, %")
+    in_percent(row[1], "")
+    shared_legend(figure, dict.fromkeys(table["method"]), looks, lines=False)
     return figure
 
 
@@ -272,7 +258,7 @@ def sensitivity(sweep: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
         used = [key for key in keys if table[key].notna().any() and table[key].nunique() > 1]
         if not used:
             continue
-        figure, (row,) = _drawn(len(used), width=2.4)
+        figure, (row,) = drawn(len(used), width=2.4)
         for axes, key in zip(row, used, strict=True):
             by_value = table.groupby(key)["accuracy"]
             places = range(by_value.ngroups)
@@ -280,28 +266,6 @@ def sensitivity(sweep: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
             axes.plot(places, by_value.max(), "s--", color=OWN["fft"], label="best")
             axes.set_xticks(places, [f"{value:g}" for value in by_value.groups])
             axes.set_xlabel(key)
-            _percent(axes, "validation accuracy, %" if key == used[0] else "")
+            in_percent(axes, "validation accuracy, %" if key == used[0] else "")
         row[0].legend()
         yield str(name), figure
-
-
-def _counts(axes: Axes) -> None:
-    """A log scale of labeled pictures, with plain numbers at a few places."""
-    axes.set_xscale("log")
-    axes.set_xlabel("labeled pictures of the class")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _legend(axes: Axes, number: int) -> None:
-    axes.legend(ncols=min(number, 6), loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8)
-
-
-def _shared_legend(figure: Figure, methods: dict[str, Any], looks: Looks, *, lines: bool = True) -> None:
-    handles = [
-        Line2D([], [], color=looks.of(name).color, linestyle=looks.of(name).line if lines else "",
-               marker="" if lines else looks.of(name).marker, label=name)
-        for name in methods
-    ]  # fmt: skip
-    figure.legend(handles=handles, ncols=min(len(handles), 6), loc="outside upper center", fontsize=8)

@@ -3,8 +3,14 @@
 A method has the same colour, line and marker everywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 INK = "#1a1a1b"  # of text and axes, a colour that nothing else has: a page replaces it by that of its own text
 GREY = "#8c8c8c"
@@ -50,3 +56,39 @@ class Looks:
     def of(self, method: str) -> Look:
         """The look of one."""
         return self._looks[method]
+
+
+def drawn(columns: int = 1, rows: int = 1, width: float = 3.2, height: float = 2.6) -> tuple[Figure, np.ndarray]:
+    """A figure and its (rows, columns) axes; width and height of each in inches."""
+    figure = Figure(figsize=(max(4.0, width * columns), height * rows))
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def in_percent(axes: Axes, label: str) -> None:
+    """Let the upright axis, of fractions, tell percent."""
+    axes.set_ylabel(label)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+
+
+def log_counts(axes: Axes) -> None:
+    """A log scale of labeled pictures, with plain numbers at a few places."""
+    axes.set_xscale("log")
+    axes.set_xlabel("labeled pictures of the class")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def legend(axes: Axes, number: int) -> None:
+    """Place a legend of so many entries above the axes."""
+    axes.legend(ncols=min(number, 6), loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8)
+
+
+def shared_legend(figure: Figure, methods: Iterable[str], looks: Looks, *, lines: bool = True) -> None:
+    """Place one legend of methods above all axes; lines: they are drawn as lines, else as points."""
+    handles = [
+        Line2D([], [], color=looks.of(name).color, linestyle=looks.of(name).line if lines else "",
+               marker="" if lines else looks.of(name).marker, label=name)
+        for name in methods
+    ]  # fmt: skip
+    figure.legend(handles=handles, ncols=min(len(handles), 6), loc="outside upper center", fontsize=8)
