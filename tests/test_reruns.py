@@ -262,7 +262,7 @@ def test_snakemake_does_what_it_plans_and_dvc_takes_it_over(folder, name):
 
 @pytest.mark.parametrize("made_by", ["dvc"], indirect=True)
 def test_the_same_results_made_again_leave_git_clean(folder):
-    """Seconds differ, and are nobody's result."""
+    """What is scored need not be scored again, so that seconds, which differ, stay as committed."""
     commit(folder)
     for path in ("artifacts", ".dvc/cache", ".dvc/tmp"):
         shutil.rmtree(folder / path)
