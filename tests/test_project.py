@@ -159,14 +159,15 @@ def test_telemetry_and_update_checks_are_off_in_the_committed_configuration():
     assert "analytics = false" in config and "check_update = false" in config
 
 
-def test_nothing_but_text_the_pictures_and_the_page_is_committed():
+def test_nothing_but_text_pictures_and_pages_is_committed():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
         pytest.skip("not a git checkout")
-    large = [
-        name for name in listed.stdout.splitlines() if (ROOT / name).exists() and (ROOT / name).stat().st_size > 200_000
-    ]
-    assert set(large) <= {"assets/fashion-mnist-mini.npz", "results/default/report.html"}
+    named = [name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
+    large = {name for name in named if (ROOT / name).stat().st_size > 200_000}
+    pages = {name for name in named if re.fullmatch(r"results/[\w-]+/(report\.html|figures/.*)", name)}
+    assert large - pages == {"assets/fashion-mnist-mini.npz"}
+    assert all((ROOT / name).stat().st_size < 5_000_000 for name in large)
     assert not [name for name in listed.stdout.splitlines() if name.startswith(("artifacts/", ".venv", ".snakemake"))]
 
 
