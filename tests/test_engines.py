@@ -37,6 +37,14 @@ def test_nothing_is_done_twice_whoever_did_it_first(by_dvc, by_snakemake, engine
     assert rerun(other, engine) == set()
 
 
+def test_the_page_has_the_same_bytes_under_the_other_engine(by_dvc, tmp_path):
+    folder = copied(by_dvc, tmp_path)
+    made = {path: path.read_bytes() for path in (folder / "results/tiny").rglob("*") if path.is_file()}
+    assert len([path for path in made if path.suffix in (".html", ".svg", ".pdf")]) > 10
+    succeeded(run(folder, "snakemake", "--cores", "2", "--forcerun", "report"))
+    assert {path: path.read_bytes() for path in made} == made
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["dvc", "snakemake"])
 def test_only_what_a_change_touches_gets_other_bytes(by_dvc, by_snakemake, params, engine, tmp_path):

@@ -161,7 +161,7 @@ def _diagram(bins: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 
 
 def prototypes(run: Loaded) -> Figure | None:
-    """Cosines between the text prototypes before and after the training of one run, and how far each has moved."""
+    """Cosines between text prototypes before and after one training, how far each moved, what is left of the text."""
     if run.prototypes is None:
         return None
     order = np.argsort(-np.array(run.metrics["labeled"]), kind="stable")
@@ -176,10 +176,13 @@ def prototypes(run: Loaded) -> Figure | None:
     figure.colorbar(image, ax=list(row[:2]), shrink=0.7)
     before, after = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in run.prototypes)
     moved = 1 - (before * after).sum(1)
-    row[2].plot(np.array(run.metrics["labeled"])[order], moved[order], "o", color=OWN["ulfine"], markersize=4)
+    labeled = np.array(run.metrics["labeled"])[order]
+    row[2].plot(labeled, moved[order], "o", color=OWN["ulfine"], markersize=4, label="1 - cosine to its start")
+    if (left := run.metrics.get("text_share")) is not None:
+        row[2].plot(labeled, np.array(left)[order], "x", color=GREY, markersize=4, label="text that PAF left")
     log_counts(row[2])
-    row[2].set_ylabel("1 - cosine to its start")
     row[2].set_ylim(bottom=0)
+    legend(row[2], 1)
     return figure
 
 

@@ -89,8 +89,9 @@ def _of_task(runs: Sequence, looks: Looks, ulfine: str) -> Iterator[tuple[str, s
         which = f"{shown.method}, seed {shown.names['seed']}"
         yield (
             "prototypes", "prototypes",
-            f"Text prototypes of {which} before and after training: cosines between classes, and how far each moved. "
-            "PAF is meant to move most what is predicted most, and to leave the tail near its text.",
+            f"Text prototypes of {which} before and after training: cosines between classes, how far each moved, and "
+            "the share of the text that PAF's updates left. PAF is meant to move most what is predicted most, and to "
+            "leave the tail near its text.",
             figures.prototypes(shown),
         )  # fmt: skip
         yield (
