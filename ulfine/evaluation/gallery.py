@@ -75,40 +75,35 @@ def _of_task(runs: Sequence, looks: Looks, ulfine: str) -> Iterator[tuple[str, s
         "underconfident.",
         figures.reliability(runs, looks),
     )  # fmt: skip
-    fusing = next((name for name in (ulfine, *methods_of(runs)) if _fuses(runs, name)), None)
+    methods = methods_of(runs)
+    fusing = next((methods[name] for name in (ulfine, *methods) if name in methods and methods[name][0].fusion), None)
     if fusing is not None:
+        which = f"{fusing[0].method}, seed {fusing[0].names['seed']}"
         yield (
             "reliability", "classifiers",
-            f"The classifiers of {fusing} on unlabeled pictures, final model: the text's own prototypes in the trained "
-            "features, those that PAF has fitted, the linear classifier, and their fusion. A curve nearer to the "
-            "diagonal than the one before it is overconfidence undone.",
-            figures.by_classifier([run for run in runs if run.method == fusing]),
+            f"The classifiers of {fusing[0].method} on unlabeled pictures, final model: the text's own prototypes in "
+            "the trained features, those that PAF has fitted, the linear classifier, and their fusion. A curve nearer "
+            "to the diagonal than the one before it is overconfidence undone.",
+            figures.by_classifier(fusing),
         )  # fmt: skip
-    shown = next((run for run in runs if run.method == ulfine), None) or next((run for run in runs if run.fusion), None)
-    if shown is not None:
-        which = f"{shown.method}, seed {shown.names['seed']}"
         yield (
             "prototypes", "prototypes",
             f"Text prototypes of {which} before and after training: cosines between classes, how far each moved, and "
             "the share of the text that PAF's updates left. PAF is meant to move most what is predicted most, and to "
             "leave the tail near its text.",
-            figures.prototypes(shown),
+            figures.prototypes(fusing[0]),
         )  # fmt: skip
         yield (
             "fusion", "fusion",
             f"Whose class the fused logits of {which} give on test pictures: of both classifiers, of one of them "
             "alone, or of neither.",
-            figures.fusion(shown),
+            figures.fusion(fusing[0]),
         )  # fmt: skip
     yield (
         "curves", "curves",
         "Loss of each training, a line for each seed, and accuracy on validation pictures where it was recorded.",
         figures.curves(runs, looks),
     )  # fmt: skip
-
-
-def _fuses(runs: Sequence, method: str) -> bool:
-    return any(run.classifiers for run in runs if run.method == method)
 
 
 def save(drawn: Sequence[Drawn], folder: Path) -> None:

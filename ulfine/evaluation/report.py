@@ -135,8 +135,7 @@ def what_part(study: Study) -> Part:
     """What was run, and what it can say."""
     runs = [run for _, of_task in study.tasks for run in of_task]
     seeds = dict.fromkeys(str(run.names["seed"]) for run in runs)
-    shown = {title(task): run_families(study, of_task) for task, of_task in study.tasks}
-    counts = Counter(each["verdict"] for each in study.claims["claims"] if each["family"] in shown[title(each["task"])])
+    counts = Counter(each["verdict"] for each in shown_claims(study))
     texts = [
         f"{len({cell_id(run.names) for run in runs})} runs: {', '.join(methods_of(runs))}; seeds {', '.join(seeds)}; "
         f"on {'; '.join(title(names) for names, _ in study.tasks)}.",
@@ -172,13 +171,16 @@ def run_families(study: Study, runs: Sequence[Loaded]) -> list[str]:
     return found or list(study.families)[:1]
 
 
+def shown_claims(study: Study) -> list[dict[str, Any]]:
+    """The findings of claims.json on families of methods that were run there."""
+    ran = {title(task): run_families(study, runs) for task, runs in study.tasks}
+    return [each for each in study.claims["claims"] if each["family"] in ran[title(each["task"])]]
+
+
 def verdict_part(study: Study) -> Part:
     """The paper's claims, one by one, for each family of methods that was run."""
     claims, groups = study.claims, {}
-    ran = {title(task): run_families(study, runs) for task, runs in study.tasks}
-    for each in claims["claims"]:
-        if each["family"] not in ran[title(each["task"])]:
-            continue
+    for each in shown_claims(study):
         names = [(name, seed) for name in each["methods"] for seed in each["seeds"]]
         files = [file for of_method in each["sources"] for file in of_method]
         sources = [

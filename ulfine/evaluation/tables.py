@@ -1,6 +1,7 @@
 """Tables of a page, from what was read of its cells."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 import pandas as pd
 
@@ -62,6 +63,12 @@ def percent(mean: float | None, deviation: float | None = None) -> str:
     return f"{100 * mean:.1f}" + ("" if deviation is None or pd.isna(deviation) else f" ± {100 * deviation:.1f}")
 
 
+def share(mean: float | None, deviation: float | None = None, best: bool = False) -> Text:
+    """A cell with `percent`, n/a where it is unknown."""
+    shown = percent(mean, deviation)
+    return Text(shown, best=best) if shown else NOTHING
+
+
 def amount(value: float) -> str:
     """A cost, which may be of any size."""
     if pd.isna(value):
@@ -77,7 +84,6 @@ def score_table(task: Task, summary: pd.DataFrame, scores: dict[str, str], missi
     names, runs = task
     here = (summary["dataset"] == names["dataset"]) & (summary["setting"] == names["setting"])
     rows = summary[here & summary["backbone"].isin([names["backbone"], NO_BACKBONE])]
-    spread = "accuracy" in scores
     best = {score: _best(rows[f"{score}_mean"].astype(float).round(3), score) for score in scores}
     anchors = {run.method: cell_id(run.names) for run in reversed(runs)}
     found = []
@@ -87,14 +93,13 @@ def score_table(task: Task, summary: pd.DataFrame, scores: dict[str, str], missi
         for score in scores:
             mean = row[f"{score}_mean"]
             is_best = best[score] is not None and round(float(mean), 3) == best[score]
-            cells.append(NOTHING if pd.isna(mean) else Text(percent(mean, row[f"{score}_sd"]), best=is_best))
-        if spread:
-            values = [run.metrics["accuracy"] for run in runs if run.method == method]
-            cells.insert(3, _interval(values[: row["n"]]))
+            cells.append(share(mean, row[f"{score}_sd"], is_best))
+            if score == "accuracy":
+                values = [run.metrics[score] for run in runs if run.method == method]
+                cells.append(_interval(values[: row["n"]]))
         found.append(Row([*cells, Text(f"{int(row['trainable_params']):,}")]))
-    header = ["method", "n", *scores.values(), "weights trained"]
-    if spread:
-        header.insert(3, "its 95 % interval")
+    columns = [[name, "its 95 % interval"] if score == "accuracy" else [name] for score, name in scores.items()]
+    header = ["method", "n", *chain.from_iterable(columns), "weights trained"]
     not_run = [Text("not run", missing=True)] * (len(header) - 3)
     found += [Row([Text(name), Text("0"), *not_run, Text("")]) for name in missing]
     caption = f"{title(names)}: percent, mean ± standard deviation over n seeds; ★ the best; n/a where there is none"
@@ -128,7 +133,7 @@ def class_table(task: Task, classes: dict[str, list[str]]) -> Table:
         labeled = dict.fromkeys(str(run.metrics["labeled"][k]) for run in next(iter(methods.values())))
         found = [[run.metrics["recall"][k] for run in runs] for runs in methods.values()]
         means = [pd.Series(values, dtype=float).mean() for values in found]
-        cells = [NOTHING if pd.isna(mean) else Text(percent(mean)) for mean in means]
+        cells = map(share, means)
         rows.append(Row([Text(name), Text(", ".join(labeled)), *cells]))
     caption = f"{title(task[0])}: recall of each class, percent, mean over seeds"
     return Table(caption, ["class", "labeled pictures, by seed", *methods], rows, folded=True)
@@ -162,8 +167,7 @@ def classifiers_table(task: Task) -> Table | None:
             found = pd.DataFrame([run.classifiers.get(name, {}) for run in runs])
             if "kept" in found:
                 means = found.reindex(columns=list(POOL)).astype(float).agg(["mean", "std"])
-                scores = [Text(percent(means[key]["mean"], means[key]["std"])) for key in POOL]
-                scores = [NOTHING if not score.text else score for score in scores]
+                scores = [share(means[key]["mean"], means[key]["std"]) for key in POOL]
                 rows.append(Row([Text(method), Text(CLASSIFIERS[name]), *scores]))
     caption = f"{title(task[0])}: each classifier before and after PAF and DLF, percent, mean ± standard deviation"
     return Table(caption, ["method", "classifier", *POOL.values()], rows, text=2) if rows else None
@@ -200,8 +204,7 @@ def fusion_table(task: Task) -> Table | None:
     rows = []
     for run in task[1]:
         for group in run.groups if run.fusion else ():
-            found = [run.fusion[name][group] for name in AGREEMENT]
-            shares = [NOTHING if share is None else Text(percent(share)) for share in found]
+            shares = [share(run.fusion[name][group]) for name in AGREEMENT]
             rows.append(Row([Text(run.method), Text(str(run.names["seed"])), Text(group), *shares]))
     caption = f"{title(task[0])}: whose class is fused, percent of test pictures"
     return Table(caption, ["method", "seed", "classes", *AGREEMENT], rows, folded=True) if rows else None

@@ -22,12 +22,11 @@ def entries() -> dict[str, dict[str, Any]]:
     Raises:
         ValueError: the file is damaged, or half merged.
     """
-    if not DVC_LOCK.exists():
+    text = lock_text()
+    if text is None:
         return {}
-    text = DVC_LOCK.read_text(encoding="utf-8")
     found = _sound(text)
     if found is None:
-        _require_merged(text)
         raise ValueError(f"{DVC_LOCK}: damaged, by a kill while DVC wrote it; mend it with `python -m ulfine unlock`")
     return found
 
@@ -43,12 +42,9 @@ def mend() -> str | None:
     """
     from dvc.utils.serialize import dumps_yaml  # DVC's own YAML, which has 1e-05 for a number
 
-    if not DVC_LOCK.exists():
+    text = lock_text()
+    if text is None or _sound(text) is not None:
         return None
-    text = DVC_LOCK.read_text(encoding="utf-8")
-    if _sound(text) is not None:
-        return None
-    _require_merged(text)
     *_, last = re.finditer(r"^  \S", f"  .{text}", re.MULTILINE)  # where the stage begins that was cut off
     committed = _sound(git("show", f"HEAD:./{DVC_LOCK}") or "") or {}
     saved = committed | (_sound(text[: max(0, last.start() - 3)]) or {})
@@ -58,23 +54,22 @@ def mend() -> str | None:
     return f"{DVC_LOCK}: was damaged; {len(saved)} stages could be saved, and what was there is in {ASIDE}"
 
 
-def require_merged() -> None:
-    """Refuse a dvc.lock that git has left with both sides of a merge in it.
+def lock_text() -> str | None:
+    """The text of dvc.lock, damaged or not; None without one.
 
     Raises:
-        ValueError: it has.
+        ValueError: git has left both sides of a merge in it.
     """
-    if DVC_LOCK.exists():
-        _require_merged(DVC_LOCK.read_text(encoding="utf-8"))
-
-
-def _require_merged(text: str) -> None:
+    if not DVC_LOCK.exists():
+        return None
+    text = DVC_LOCK.read_text(encoding="utf-8")
     line = merge_mark(text)
     if line:
         raise ValueError(
             f"{DVC_LOCK}: line {line} is a mark of a merge; take one side whole (`git checkout --ours {DVC_LOCK}`, or "
             "--theirs), and the same command again makes what it lacks"
         )
+    return text
 
 
 def _sound(text: str) -> dict[str, dict[str, Any]] | None:

@@ -12,7 +12,7 @@ from ulfine.jobs import Job, jobs
 from ulfine.trust.fingerprints import fingerprint
 from ulfine.trust.locks import holder
 from ulfine.trust.receipts import FAILED, Look, contradicts, difference, log_of
-from ulfine.trust.recorded import entries, proves, require_merged
+from ulfine.trust.recorded import entries, lock_text, proves
 
 DONE, RUNNING, BROKEN, STALE, MISSING = STATES = ("done", "running", "failed", "stale", "missing")
 SHOWN = 20  # jobs that are not done
@@ -35,7 +35,7 @@ def states(look: Look | None = None) -> list[State]:
     What is right is told by receipts, and where these know nothing by dvc.lock: after a clone, a pull, a checkout.
     A job whose outputs are right is stale all the same when one before it is, as what that will leave is not known.
     """
-    require_merged()
+    lock_text()  # refuses one that is half merged, also where receipts tell all
     look, recorded = look or cache(fingerprint), cache(entries)
     write_manifests()
     found, open_outputs = [], {}
