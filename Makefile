@@ -8,9 +8,9 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .PHONY: repro test test-slow bench lint clean
 
 repro: $(VENV)/ready
-	@python -m ulfine ready
+	@ulfine preflight
 	dvc repro
-	@python -m ulfine table
+	@ulfine table
 
 test: $(VENV)/ready
 	python -m pytest -n 2

@@ -5,16 +5,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from torch import nn
 
-from ulfine.cell import Cell
 from ulfine.data.features import Features
 from ulfine.data.store import open_store
 from ulfine.files import read_json
 from ulfine.models.backbone import load_image_tower
 from ulfine.models.tower import ImageTower
 from ulfine.params.root import Params, load
-from ulfine.params.train import Train, merged
-from ulfine.pipeline import PARAMS
+from ulfine.params.train import Train
+from ulfine.runner.cell import Cell
+from ulfine.runner.jobs import PARAMS
 from ulfine.training import run
 from ulfine.training.batches import Batches, Views
 from ulfine.training.checkpoint import Checkpoint
@@ -23,6 +24,9 @@ from ulfine.training.history import History
 from ulfine.training.inputs import Inputs
 from ulfine.training.learner import Learner
 from ulfine.training.loop import Loop
+from ulfine.training.start import start_from_text
+from ulfine.training.towers import tune
+from ulfine.training.tuning import TUNINGS
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,13 @@ class Training:
 
 
 class FirstCell:
-    """Inputs and tower of the first data set, setting, backbone and seed of the grid, on the device of params.yaml."""
+    """Inputs and tower of the first data set, split, backbone and seed of the grid, on the device of params.yaml."""
 
     def __init__(self) -> None:
         self.params: Params = load(PARAMS)
         grid = self.params.grid
-        self.names = {key: getattr(grid, key)[0] for key in ("dataset", "setting", "backbone", "seed")}
-        self.at = Cell("train", self.names)
+        self.names = {key: getattr(grid, key)[0] for key in ("dataset", "split", "backbone", "seed")}
+        self.at = Cell(**self.names)
         self.backbone = self.params.backbones[self.names["backbone"]]
         self.device = prepare(self.params.runtime)
         split = read_json(self.at.split)
@@ -60,12 +64,13 @@ class FirstCell:
         self, method: str, *, history: type[History] = History, views: Views | None = None, **options: object
     ) -> Training:
         """A training by `method`, with changes of `train`."""
-        chosen, dataset = self.params.methods[method], self.params.datasets[self.names["dataset"]]
-        values = merged(self.params.train.model_dump(), dataset.train, chosen.train) | options
-        train = Train(**values)
+        chosen = self.params.methods[method]
+        train = Train(**self.params.training(self.names["dataset"], method).model_dump() | options)
         torch.manual_seed(0)
-        learner = Learner(run.starting_point(self.inputs, chosen, train, self.tower), chosen, train).to(self.device)
-        views = views or run.views_for(self.inputs, chosen, self.params.augmentation, self.device)
+        classes = len(self.inputs.counts)
+        encoder = nn.Identity if TUNINGS[chosen.tune].cached else lambda: tune(self.tower(), chosen, train, classes)
+        learner = Learner(start_from_text(self.inputs, train, encoder), chosen, train).to(self.device)
+        views = views or run.views_for(self.inputs, learner.tuning, self.params.augmentation, self.device)
         labels = self.inputs.store.labels["train"]
         batches = Batches(views, labels, self.inputs.indices, train, self.names["seed"])
         with TemporaryDirectory() as folder:  # no checkpoint is due within minutes

@@ -5,9 +5,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.project import CODE, ROOT
+from tests.helpers.project import CODE, ROOT
 
-INPUTS = ("code", "data", "backbones", "splits", "features", "recipes")  # what trainings read, under artifacts/
+INPUTS = ("code", "data", "backbones", "splits", "features", "config")  # what trainings read, under artifacts/
 INIT = ("git", "init", "-q")
 
 

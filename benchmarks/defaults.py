@@ -2,12 +2,12 @@
 
     python benchmarks/defaults.py lr tower_lr fixmatch paf dlf averages projection frozen losses --seeds 100 101 102
 
-Stands on the artifacts of `dvc repro` (pictures, backbone, features) for the first data set, setting and backbone of
+Stands on the artifacts of `dvc repro` (pictures, backbone, features) for the first data set, split and backbone of
 the grid. Draws its own splits, from seeds that no study uses. Appends a row per run to benchmarks/defaults.csv, skips
 runs that stand there already, and prints means over the seeds.
 """
 
-from ulfine.stage import stage  # noqa: F401 (sets the number of threads)
+from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
 
 import argparse
 import csv
@@ -15,23 +15,25 @@ import json
 from pathlib import Path
 
 import pandas as pd
+from torch import nn
 
-from ulfine.cell import Cell
-from ulfine.code import manifests
 from ulfine.data.features import Features
-from ulfine.data.splits import manifest
+from ulfine.data.splits import draw_split
 from ulfine.data.store import open_store
 from ulfine.evaluation.cell import metrics
 from ulfine.files import digest
-from ulfine.models.backbone import load_image_tower
-from ulfine.params.base import read_yaml, validated
-from ulfine.params.root import Params
-from ulfine.params.train import Train, merged
-from ulfine.pipeline import PARAMS
+from ulfine.params.base import read_yaml
+from ulfine.params.root import Params, params_of
+from ulfine.runner.cell import Cell
+from ulfine.runner.code import code_hashes
+from ulfine.runner.jobs import CODE, PARAMS
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.device import prepare
 from ulfine.training.inputs import Inputs
 from ulfine.training.run import train
+from ulfine.training.start import start_from_text
+from ulfine.training.towers import load_tuned
+from ulfine.training.tuning import TUNINGS
 
 # sweep -> (method, key, values); the values of params.yaml run as well
 SWEEPS = {
@@ -112,23 +114,31 @@ def with_value(base: dict, method: str, key: str, value: object) -> dict:
 
 def run_once(table: Path, values: dict, method: str, change: str, seed: int) -> None:
     """Train once and append the validation scores, unless a run with these very parameters is in the table."""
-    params = validated(Params, values, "")
-    dataset, setting, backbone = params.grid.dataset[0], params.grid.setting[0], params.grid.backbone[0]
-    options = merged(values["train"], params.datasets[dataset].train, params.methods[method].train)
-    key = parameters_key(params, method, options, (dataset, setting, backbone))
+    params = params_of(values, "")
+    dataset, split, backbone = params.grid.dataset[0], params.grid.split[0], params.grid.backbone[0]
+    options = params.training(dataset, method)
+    key = parameters_key(params, method, options.model_dump(), (dataset, split, backbone))
     done = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=["parameters", "seed", "method"])
     if ((done["parameters"] == key) & (done["seed"] == seed) & (done["method"] == method)).any():
         return
-    at = Cell("train", {"dataset": dataset, "setting": setting, "backbone": backbone})
+    at = Cell(dataset=dataset, split=split, backbone=backbone)
     store = open_store(at.data)
-    split = manifest(params.datasets[dataset].settings[setting], store.labels["train"], len(store.classes), seed)
+    split = draw_split(params.datasets[dataset].splits[split], store.labels["train"], len(store.classes), seed)
     device = prepare(params.runtime)
     checkpoint = Checkpoint(Path("artifacts/checkpoints") / f"defaults-{method}-{key}-{seed}.pt", device)
+    tower, chosen = params.backbones[backbone], params.methods[method]
+    inputs = Inputs(store, Features(at.features), tower.feature_space, split)
+
+    def make_encoder() -> nn.Module:
+        if TUNINGS[chosen.tune].cached:
+            return nn.Identity()
+        return load_tuned(at.backbone, tower, chosen, options, len(inputs.counts))
+
     result = train(
-        Inputs(store, Features(at.features), params.backbones[backbone].feature_space, split),
-        load_tower=lambda: load_image_tower(at.backbone, params.backbones[backbone]),
+        inputs,
+        start=lambda: start_from_text(inputs, options, make_encoder),
         method=params.methods[method],
-        options=validated(Train, options, ""),
+        options=options,
         augmentation=params.augmentation,
         seed=seed,
         device=device,
@@ -151,7 +161,7 @@ def parameters_key(params: Params, method: str, options: dict, names: tuple[str,
     """A digest of what a run stands on beside its seed; a change that sets a value to what it is makes no new one."""
     sections = [params.methods[method], params.datasets[names[0]], params.backbones[names[2]]]
     values = [section.model_dump(exclude={"train"}) for section in (*sections, params.augmentation, params.runtime)]
-    return digest([values, options, names, manifests()["train"]])[:12]
+    return digest([values, options, names, code_hashes()[CODE / "train.json"]])[:12]
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What the log of pseudo-labels and classifiers costs: processor time of a training with it and without, in turns.
+"""The cost of the logs of pseudo-labels and classifiers: processor time of a training with it and without, in turns.
 
     python -m benchmarks.diagnostics lp lft
 
@@ -6,7 +6,7 @@ Stands on the artifacts of `dvc repro` for the first cell of the grid. Without m
 of params.yaml, and so is how often a row is written.
 """
 
-from ulfine.stage import stage  # noqa: F401 (sets the number of threads)
+from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
 
 import argparse
 import statistics

@@ -1,9 +1,9 @@
-"""How long the engines and `python -m ulfine` take on a large grid that is done: reading it, not running it.
+"""How long the engines and `ulfine` take on a large grid that is done: reading it, not running it.
 
     python -m benchmarks.grid 100
 
 Makes the tiny project of the tests under a temporary folder: 2 methods and 1 baseline with each of so many seeds.
-Stages run for one seed; the others get copies of what it made, with receipts of their own, and DVC records them. Then
+Stages run for one seed; the others get copies of what it made, with provenance of their own, and DVC records them. Then
 each command is timed: wall time, and the CPU time of its processes, which other work on the machine disturbs less.
 """
 
@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests import project
-from ulfine.jobs import Job, jobs
-from ulfine.trust.receipts import origin, ticket, write_receipt
+from tests.helpers import project
+from ulfine.params.root import load
+from ulfine.runner.jobs import PARAMS, Job, jobs
+from ulfine.runner.provenance import origin, write_provenance
+from ulfine.runner.resolve import resolved, write
 
-STATUS, READY, VERIFY = (("python", "-m", "ulfine", name) for name in ("status", "ready", "verify"))
-RECORD = ("python", "-m", "ulfine", "record")
+STATUS, PREFLIGHT, VERIFY, COMMIT = (("ulfine", name) for name in ("status", "preflight", "verify", "commit"))
 DRY, SNAKEMAKE = ("snakemake", "--dry-run", "--quiet"), ("snakemake", "--cores", "2")
 DVC_STATUS, REPRO = ("dvc", "status"), ("dvc", "repro")
 WRONG: dict[str, tuple[Callable[[dict], None], str]] = {  # edits of params.yaml, and what is said about them
@@ -36,7 +37,7 @@ WRONG: dict[str, tuple[Callable[[dict], None], str]] = {  # edits of params.yaml
 
 @dataclass(frozen=True)
 class Taken:
-    """What a command took, in seconds."""
+    """Seconds that a command took."""
 
     wall: float
     cpu: float  # of its processes
@@ -62,10 +63,10 @@ def main() -> None:
         report("dvc status, nothing made", timed(folder, *DVC_STATUS))
         fill(folder)
         report("snakemake --dry-run, no lock", timed(folder, *DRY))
-        report("ulfine record", timed(folder, *RECORD))
+        report("ulfine commit", timed(folder, *COMMIT))
         for label, command in {
             "ulfine status": STATUS,
-            "ulfine ready": READY,
+            "ulfine preflight": PREFLIGHT,
             "ulfine verify": VERIFY,
             "snakemake --dry-run": DRY,
             "dvc status": DVC_STATUS,
@@ -74,7 +75,7 @@ def main() -> None:
             report(label, timed(folder, *command))
         for label, (edit, said) in WRONG.items():
             write_wrong(folder, params, edit)
-            for command in (READY, SNAKEMAKE, REPRO):
+            for command in (PREFLIGHT, SNAKEMAKE, REPRO):
                 taken = timed(folder, *command, said=said)
                 print(f"{label:20} {' '.join(command):24} said after {taken.told:.1f} s, ended after {taken}")
         print(f"load {os.getloadavg()[0]:.1f}")
@@ -102,12 +103,12 @@ def make_one(folder: Path) -> None:
 def fill(folder: Path) -> None:
     """Give every other seed in params.yaml what seed 0 has, and make the tables."""
     with chdir(folder):
+        write(resolved(load(PARAMS)))
         for job in jobs():
             cell = dict(job.names)
             if "seed" in cell:
                 _copy_outputs(job, cell["seed"])
-                ticket(job)
-                write_receipt(job, origin(job))
+                write_provenance(job, origin(job))
     project.succeeded(project.run(folder, *SNAKEMAKE))
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark found, and how it is written down: benchmarks/results.json and the table made of it.
+"""Findings of benchmarks, and the files that hold them: benchmarks/results.json and the table made of it.
 
 Figures are ratios of two things timed in turns within one process, so that a machine whose speed varies does them both
 alike. A row of the table stays until the script that made it runs again on the same device.
@@ -88,7 +88,7 @@ def shown(value: float | None) -> str:
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """What one call takes, with all that it leaves to a GPU."""
+    """Seconds of one call, with all that it leaves to a GPU."""
     started = time.perf_counter()
     work()
     if device.type == "cuda":

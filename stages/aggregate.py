@@ -4,41 +4,35 @@ reads   results/cells/…/metrics.json and record.json of every cell of the grid
 writes  results/{study}/runs.csv, summary.csv, summary.md, summary.tex, cost.csv, sweep.csv
 """
 
-from ulfine.stage import stage
+from ulfine.runner.stage import stage
 
 from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
 
-from ulfine.cell import Cell, CellParams, cell
+from ulfine.config.aggregate import AggregateConfig
 from ulfine.evaluation.aggregate import cost_table, latex, markdown, runs_table, summary_table, sweep_table
 from ulfine.files import new_file, read_csv, read_json
+from ulfine.runner.cell import Cell
 
 
 @stage
-def main() -> None:
-    at = cell("aggregate")
-    cells = [Cell("aggregate", names) for names in at.params.grid.cells()]
+def main(config: AggregateConfig) -> None:
+    cells = [Cell(**names) for names in config.grid.cells()]
     found = [each.names | read_json(each.metrics) for each in cells]
     runs = runs_table(found)
     records = [metrics | read_json(each.record) for metrics, each in zip(found, cells, strict=True)]
-    costs = cost_table(records, published(at.params))
+    costs = cost_table(records, config.published_views)
     summary = summary_table(runs)
-    sweeps = sweep_table([(names, read_csv(Cell("aggregate", names).sweep)) for names in at.params.grid.sweeps()])
+    sweeps = sweep_table([(names, read_csv(Cell(**names).sweep)) for names in config.grid.sweeps()])
     named = {"runs": runs, "summary": summary, "cost": costs, "sweep": sweeps}
     tables = {f"{name}.csv": csv(table) for name, table in named.items()}
-    tables |= {"summary.md": markdown(summary, at.params.study), "summary.tex": latex(summary, at.params.study)}
+    tables |= {"summary.md": markdown(summary, config.study), "summary.tex": latex(summary, config.study)}
     with ExitStack() as whole:  # tables of one run, or none
         for name, content in tables.items():
-            part = whole.enter_context(new_file(Path("results", at.params.study, name)))
+            part = whole.enter_context(new_file(Path("results", config.study, name)))
             part.write_text(content, encoding="utf-8", newline="\n")
-
-
-def published(params: CellParams) -> dict[str, int]:
-    """Views by the published schedule of each method that trains something."""
-    trained = {name: method.tune for name, method in params.methods.items() if method.tune in params.published}
-    return {name: params.published[tune].views() for name, tune in trained.items()}
 
 
 def csv(table: pd.DataFrame) -> str:

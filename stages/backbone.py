@@ -4,22 +4,22 @@ reads   a tag of open_clip, a local checkpoint, or the embedded towers
 writes  artifacts/backbones/{backbone}/
 """
 
-from ulfine.stage import stage
+from ulfine.runner.stage import stage
 
-from ulfine.cell import cell
+from ulfine.config.backbone import BackboneConfig
 from ulfine.files import new_folder
 from ulfine.models import embedded
 from ulfine.models.backbone import require_usable, save
 from ulfine.models.fetch import fetch
+from ulfine.runner.cell import Cell
 from ulfine.training.device import prepare
 
 
 @stage
-def main(backbone: str) -> None:
-    at = cell("backbone", backbone=backbone)
-    prepare(at.params.runtime)
-    spec = at.params.backbone
-    with new_folder(at.backbone) as folder:
+def main(config: BackboneConfig, backbone: str) -> None:
+    prepare(config.runtime)
+    spec = config.backbone
+    with new_folder(Cell(backbone=backbone).backbone) as folder:
         save(folder, embedded.assemble() if spec.pretrained == "embedded" else fetch(spec))
         try:
             require_usable(folder, spec)

@@ -1,25 +1,25 @@
 """Score one run.
 
-reads   artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}/, its split, and what the training noted
-writes  results/cells/{dataset}/{setting}/{backbone}/{method}/seed{seed}/metrics.json, and record.json beside it: what
+reads   artifacts/runs/{dataset}/{split}/{backbone}/{method}/seed{seed}/, its split, and what the training noted
+writes  results/cells/{dataset}/{split}/{backbone}/{method}/seed{seed}/metrics.json, and record.json beside it: what
         the training took; git carries both, so that tables need nothing else
 """
 
-from ulfine.stage import stage
+from ulfine.runner.stage import stage
 
 import json
 from typing import Any
 
 from ulfine.arrays import read_tensors
-from ulfine.cell import Cell, cell
 from ulfine.evaluation.cell import UNKNOWN_COST, metrics, validation_curve
 from ulfine.files import folder_sha256, new_file, read_csv, read_json, write_json
 from ulfine.git import git
+from ulfine.runner.cell import Cell
 
 
 @stage
-def main(dataset: str, setting: str, backbone: str, method: str, seed: int) -> None:
-    at = cell("evaluate", dataset=dataset, setting=setting, backbone=backbone, method=method, seed=seed)
+def main(dataset: str, split: str, backbone: str, method: str, seed: int) -> None:
+    at = Cell(dataset=dataset, split=split, backbone=backbone, method=method, seed=seed)
     logits, summary = read_tensors(at.run / "logits.safetensors"), read_json(at.run / "run.json")
     labeled = read_json(at.split)["counts"]["labeled"]
     found = metrics(logits, summary, labeled)
@@ -31,12 +31,12 @@ def main(dataset: str, setting: str, backbone: str, method: str, seed: int) -> N
 
 
 def record_of(at: Cell) -> dict[str, Any]:
-    """What the training of these very bytes took: as committed, else as noted here, else unknown.
+    """The cost of the training of these very bytes: as committed, else as noted here, else unknown.
 
     So the seconds of a training that gave the same result again leave the committed ones as they are.
     """
     run = folder_sha256(at.run)
-    noted = at.noted.read_text(encoding="utf-8") if at.noted.exists() else None
+    noted = at.new_record.read_text(encoding="utf-8") if at.new_record.exists() else None
     for text in (git("show", f"HEAD:./{at.record}"), noted):
         if text and (found := json.loads(text)).get("run") == run:
             return found

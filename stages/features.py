@@ -4,38 +4,39 @@ reads   artifacts/data/{dataset}/, artifacts/backbones/{backbone}/
 writes  artifacts/features/{dataset}/{backbone}/
 """
 
-from ulfine.stage import stage
+from ulfine.runner.stage import stage
 
 from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
 
-from ulfine.cell import cell
+from ulfine.config.features import FeaturesConfig
 from ulfine.data.features import META
 from ulfine.data.sentences import sentences
 from ulfine.data.store import open_store
 from ulfine.files import new_folder, sha256, write_json
-from ulfine.models.backbone import load_image_tower, load_lift, load_text_tower
+from ulfine.models.backbone import load_image_tower, load_text_map, load_text_tower
 from ulfine.models.extract import extract_images, extract_text
 from ulfine.models.tokens import cut_sentences
+from ulfine.runner.cell import Cell
 from ulfine.training.device import prepare
 
 
 @stage
-def main(dataset: str, backbone: str) -> None:
-    at = cell("features", dataset=dataset, backbone=backbone)
-    device = prepare(at.params.runtime)
+def main(config: FeaturesConfig, dataset: str, backbone: str) -> None:
+    at = Cell(dataset=dataset, backbone=backbone)
+    device = prepare(config.runtime)
     store = open_store(at.data)
-    said = sentences(store.classes, at.params.prompts, at.params.class_names)
+    said = sentences(store.classes, config.prompt, config.class_names)
     classes = dict(zip(store.classes, said, strict=True))
-    imagenet = sentences(IMAGENET_CLASSNAMES, at.params.prompts, "source")
+    imagenet = sentences(IMAGENET_CLASSNAMES, config.prompt, "source")
     clip, tokenizer = load_text_tower(at.backbone)
     cut = cut_sentences(tokenizer, classes)
     if cut:
         print(f"features {dataset} {backbone}: {cut}", flush=True)
     with new_folder(at.features) as folder:
-        extract_text(folder, clip, tokenizer, load_lift(at.backbone), classes, imagenet)  # seconds, and may refuse
+        extract_text(folder, clip, tokenizer, load_text_map(at.backbone), classes, imagenet)  # seconds, and may refuse
         del clip  # its memory
-        tower = load_image_tower(at.backbone, at.params.backbone).to(device)
-        extract_images(folder, store, tower, at.params.augmentation, device)
+        tower = load_image_tower(at.backbone, config.backbone).to(device)
+        extract_images(folder, store, tower, config.augmentation, device)
         write_json(folder / META, {"sha256": {path.name: sha256(path) for path in sorted(folder.iterdir())}})
 
 

@@ -5,7 +5,7 @@ reads   the tables of the study; results/cells/…/metrics.json and record.json 
 writes  results/{study}/claims.json, results/{study}/figures/, results/{study}/report.html
 """
 
-from ulfine.stage import stage
+from ulfine.runner.stage import stage
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ulfine.cell import Cell, cell
+from ulfine.config.report import ReportConfig
 from ulfine.data.store import open_store
 from ulfine.evaluation.claims import verdicts
 from ulfine.evaluation.gallery import gallery, save
@@ -25,29 +25,28 @@ from ulfine.evaluation.report import Study, parts
 from ulfine.files import new_file, new_folder, read_json, write_json
 from ulfine.params.base import read_yaml
 from ulfine.params.grid import Grid
-from ulfine.pipeline import NO_BACKBONE
+from ulfine.params.names import NO_BACKBONE
+from ulfine.runner.cell import Cell
 
 CITATION, PUBLISHED = Path("CITATION.cff"), Path("assets/published.csv")
 
 
 @stage
-def main() -> None:
-    at = cell("report")
-    folder = Path("results", at.params.study)
-    options = at.params.claims
-    grid = at.params.grid
+def main(config: ReportConfig) -> None:
+    folder = Path("results", config.study)
+    options, grid = config.claims, config.grid
     tasks = tasks_of(grid)
     require_runs(tasks)
     claims = verdicts(tasks, options)
     study = Study(
-        name=at.params.study,
+        name=config.study,
         tasks=tasks,
         tables={name: pd.read_csv(folder / f"{name}.csv") for name in ("runs", "summary", "cost", "sweep")},
         claims=claims,
         families=options.families(),
-        catalogue=list(at.params.methods),
+        catalogue=config.methods,
         classes={name: read_json(Path("artifacts/data", name, "meta.json"))["classes"] for name in grid.dataset},
-        samples=list(samples(grid, at.params.page.pictures)),
+        samples=list(samples(grid, config.page.pictures)),
         published=pd.read_csv(PUBLISHED, keep_default_na=False),
         citation=read_yaml(CITATION),
     )
@@ -61,11 +60,11 @@ def main() -> None:
 
 
 def samples(grid: Grid, pictures: int) -> Iterator[tuple[str, list[Shown]]]:
-    """Pictures of the split of the first seed, for each data set and setting."""
-    for dataset, setting in product(grid.dataset, grid.setting):
-        at = Cell("report", {"dataset": dataset, "setting": setting, "seed": grid.seed[0]})
+    """Pictures of the first seed of each split."""
+    for dataset, split in product(grid.dataset, grid.split):
+        at = Cell(dataset=dataset, split=split, seed=grid.seed[0])
         rows = shown(open_store(at.data), read_json(at.split), pictures)
-        yield f"{dataset}, {setting}, seed {grid.seed[0]}", rows
+        yield f"{dataset}, {split}, seed {grid.seed[0]}", rows
 
 
 def require_runs(tasks: list[tuple[dict[str, str], list[Loaded]]]) -> None:
@@ -83,15 +82,15 @@ def require_runs(tasks: list[tuple[dict[str, str], list[Loaded]]]) -> None:
 
 
 def tasks_of(grid: Grid) -> list[tuple[dict[str, str], list[Loaded]]]:
-    """The runs of the grid by data set, setting and backbone; baselines, which have none, are with each."""
+    """The runs of the grid by data set, split and backbone; baselines, which have none, are with each."""
     found: dict[tuple, list[Loaded]] = {}
     for names in grid.cells():
-        at = Cell("report", names)
+        at = Cell(**names)
         backbones = grid.backbone or [NO_BACKBONE] if names["backbone"] == NO_BACKBONE else [names["backbone"]]
         for backbone in backbones:
-            task = (names["dataset"], names["setting"], backbone)
+            task = (names["dataset"], names["split"], backbone)
             found.setdefault(task, []).append(Loaded(names, at.metrics, at.record, at.run))
-    return [(dict(zip(("dataset", "setting", "backbone"), task, strict=True)), runs) for task, runs in found.items()]
+    return [(dict(zip(("dataset", "split", "backbone"), task, strict=True)), runs) for task, runs in found.items()]
 
 
 if __name__ == "__main__":

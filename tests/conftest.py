@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import project, standins
-from tests.reruns import copied
-from ulfine.trust.locks import alone
+from tests.helpers import project, standins
+from tests.helpers.reruns import copied
+from ulfine.locks import alone
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,19 +37,16 @@ def made_once(
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
-    """A project whose manifests, data, backbone, setting, splits, features and a recipe are made."""
+    """A project whose configurations, data, backbone, splits and features are made."""
 
     def make(folder: Path) -> None:
         names = project.CELL | {"method": "lp"}
         for name, keys in (
-            ("manifest", ()),
-            ("check", ()),
+            ("resolve", ()),
             ("data", ("dataset",)),
             ("backbone", ("backbone",)),
-            ("setting", ("dataset", "setting")),
-            ("split", ("dataset", "setting", "seed")),
+            ("split", ("dataset", "split", "seed")),
             ("features", ("dataset", "backbone")),
-            ("recipe", ("dataset", "backbone", "method")),
         ):
             project.succeeded(project.stage(folder, name, **{key: names[key] for key in keys}))
 
@@ -77,13 +74,13 @@ def made(request, tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def made_by(request, tmp_path_factory) -> Path:
-    """A project after `dvc repro`, after Snakemake, or after Snakemake and `python -m ulfine record`."""
+    """A project after `dvc repro`, after Snakemake, or after Snakemake and `ulfine commit`."""
     by = request.param
 
     def make(folder: Path) -> None:
         project.succeeded(project.run(folder, *(("dvc", "repro") if by == "dvc" else ("snakemake", "--cores", "2"))))
-        if by == "record":
-            project.succeeded(project.run(folder, "python", "-m", "ulfine", "record"))
+        if by == "commit":
+            project.succeeded(project.run(folder, "ulfine", "commit"))
 
     return made_once(tmp_path_factory, f"standins-{by}", make, standins.make)
 
@@ -111,9 +108,10 @@ def params() -> dict:
 @pytest.fixture
 def ended(monkeypatch) -> Callable[..., str]:
     """Run a stage in this process, on the current folder, where it must fail; the line that it ends with."""
-    monkeypatch.setattr("ulfine.stage._require_own_package", lambda: None)
+    monkeypatch.setattr("ulfine.runner.stage._require_own_package", lambda: None)
 
     def run(stage: str, **names: str | int) -> str:
+        project.configure(Path.cwd(), stage, names)
         arguments = [argument for key, value in names.items() for argument in (f"--{key}", str(value))]
         monkeypatch.setattr(sys, "argv", [stage, *arguments])
         with pytest.raises(SystemExit) as caught:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import PARAMS, run, succeeded, write_params
+from tests.helpers.project import PARAMS, run, succeeded, write_params
 from ulfine import device as module
-from ulfine.check import checked
 from ulfine.device import devices, require_device, require_not_absent
+from ulfine.runner.preflight import checked
 
 BUILT = "__version__ = '9.9'\ndebug = False\ncuda: Optional[str] = {cuda}\nhip: Optional[str] = {hip}\n"
 FAR = "cuda:99"  # on any machine that tests run on
@@ -169,7 +169,7 @@ def test_both_engines_refuse_it_before_any_work_but_where_jobs_run_elsewhere(tin
     (tiny / "snakemake_executor_plugin_elsewhere/__init__.py").write_text(ELSEWHERE)
     snakemake = ("snakemake", "--cores", "1", "artifacts/data/shapes", "--forcerun", "data")
     line = "params.yaml: runtime.device = 'cuda:99' is not here (allowed: cpu"
-    for command in (snakemake, ("python", "-m", "ulfine", "ready"), ("python", "-m", "stages.check")):
+    for command in (snakemake, ("ulfine", "preflight"), ("python", "-m", "stages.resolve")):
         done = run(tiny, *command)
         assert done.returncode != 0 and line in done.stderr and "Traceback" not in done.stderr
         assert "rule data:" not in done.stderr

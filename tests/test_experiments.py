@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import run, succeeded
-from tests.reruns import commit
+from tests.helpers.project import run, succeeded
+from tests.helpers.reruns import commit
 from tests.test_reruns import SCORE
 
 RATE = "+methods.lp.train.lr={}"

@@ -16,9 +16,9 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from tests import project
-from tests.faults import STAGES
-from tests.project import ROOT
+from tests.helpers import project
+from tests.helpers.faults import STAGES
+from tests.helpers.project import ROOT
 from ulfine.arrays import write_array, write_tensors
 from ulfine.data.download import _append
 from ulfine.data.features import Filling
@@ -42,7 +42,7 @@ def results(folder: Path, cases: list[tuple]) -> dict[tuple, dict]:
         [*MOUNTS, "mount", "-t", "tmpfs", "none", str(folder)], capture_output=True, check=False
     ).returncode:
         pytest.skip("this system lets users mount nothing, and no real disk can be filled")
-    command = [*MOUNTS, sys.executable, "-m", "tests.faults", str(folder), json.dumps(cases)]
+    command = [*MOUNTS, sys.executable, "-m", "tests.helpers.faults", str(folder), json.dumps(cases)]
     environment = project.environment()
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600)
     return dict(zip(cases, json.loads(project.succeeded(done).stdout), strict=True))

@@ -1,38 +1,34 @@
 """DVC and Snakemake: the same graph, for every study."""
 
 import copy
-import json
 import re
 import shutil
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
-from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 
-from tests import project
-from tests.project import ROOT, run, succeeded
+from tests.helpers import project
+from tests.helpers.project import ROOT, run, succeeded
 from ulfine.data.downsampled import NAMES
 from ulfine.params.base import read_yaml
-from ulfine.study import studies
+from ulfine.params.root import load
+from ulfine.runner.jobs import CONFIG, PARAMS
+from ulfine.runner.resolve import resolved
+from ulfine.runner.study import studies
 
-PARAMETER_FILES = ".snakemake/params/"
 
-
-def dvc_graph(folder: Path) -> dict[str, tuple[str, set[str], set[str]]]:
-    """Output -> (command, inputs, parameter keys)."""
-    graph = {}
+def dvc_graph(folder: Path) -> dict[str, tuple[str, set[str]]]:
+    """Output -> (command, inputs), but for `resolve`, which Snakemake does as it reads its rules."""
     with Repo(str(folder)) as repo:
-        for stage in repo.index.stages:
-            keys = {key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params}
-            inputs = {str(dep) for dep in stage.deps if not isinstance(dep, ParamsDependency)}
-            for out in stage.outs:
-                graph[str(out)] = (stage.cmd, inputs, keys)
-    return graph
+        stages = [stage for stage in repo.index.stages if stage.name != "resolve"]
+        return {str(out): (stage.cmd, {str(dep) for dep in stage.deps}) for stage in stages for out in stage.outs}
 
 
-def snakemake_graph(folder: Path) -> dict[str, tuple[str, set[str], set[str]]]:
-    """The same from Snakemake's plan of all jobs; parameter keys are those in the resolved-parameter file of a job."""
+def snakemake_graph(folder: Path) -> dict[str, tuple[str, set[str]]]:
+    """The same from Snakemake's plan of all jobs."""
     done = succeeded(run(folder, "snakemake", "--dry-run", "--forceall", "--printshellcmds", "--cores", "2"))
     graph = {}
     for job in re.findall(
@@ -40,9 +36,7 @@ def snakemake_graph(folder: Path) -> dict[str, tuple[str, set[str], set[str]]]:
     ):
         lines = dict(line.strip().split(": ", 1) for line in job.splitlines()[1:])
         inputs = set(lines["input"].split(", "))
-        resolved = {path for path in inputs if path.startswith(PARAMETER_FILES)}
-        keys = {key for path in resolved for key in json.loads((folder / path).read_text())["values"]}
-        graph |= dict.fromkeys(lines["output"].split(", "), (lines["Shell command"], inputs - resolved, keys))
+        graph |= dict.fromkeys(lines["output"].split(", "), (lines["Shell command"], inputs))
     return graph
 
 
@@ -80,31 +74,34 @@ def test_both_engines_have_the_same_graph(clone, study):
     succeeded(run(clone, "python", "-m", "ulfine", "study", study))
     dvc, snakemake = dvc_graph(clone), snakemake_graph(clone)
     assert dvc.keys() == snakemake.keys()
-    for output, (command, inputs, keys) in snakemake.items():
+    for output, (command, inputs) in snakemake.items():
         found = inputs
         if "aggregate" in command or "report" in command:  # DVC has no list of inputs: it watches the folder
             found = {"results/cells" if path.startswith("results/cells/") else path for path in inputs}
-        assert (command, found, keys) == dvc[output], output
+        assert (command, found) == dvc[output], output
 
 
-def leaves(values: object, key: str = "") -> list[str]:
-    if not isinstance(values, dict) or not values:
-        return [key.lstrip(".")]
-    return [leaf for name, value in values.items() for leaf in leaves(value, f"{key}.{name}")]
+def leaves(values: object, key: str = "") -> Iterator[str]:
+    if isinstance(values, dict) and values:
+        for name, value in values.items():
+            yield from leaves(value, f"{key}.{name}")
+    else:
+        yield f"{key}={values}"
 
 
-def test_every_key_of_the_parameters_is_watched_by_a_stage(clone):
-    """Of the entries that the grid chooses; the others are watched once it chooses them."""
-    succeeded(run(clone, "python", "-m", "ulfine", "study", "default"))
-    params = copy.deepcopy(read_yaml(clone / "params.yaml"))
-    grid = params["grid"]
-    grid["method"] += grid["baseline"]
-    for section in ("dataset", "backbone", "method", "sweep"):
-        params[f"{section}s"] = {name: params[f"{section}s"][name] for name in grid[section]}
-    if not params["sweeps"]:
-        del params["sweeps"]
-    for dataset in params["datasets"].values():
-        dataset["settings"] = {name: dataset["settings"][name] for name in grid["setting"]}
-    watched = {key for _, _, keys in dvc_graph(clone).values() for key in keys}
-    unwatched = [leaf for leaf in leaves(params) if not any(f"{leaf}.".startswith(f"{key}.") for key in watched)]
-    assert unwatched == []
+def test_every_parameter_of_the_grid_reaches_a_job(clone, monkeypatch):
+    """Of the entries that the grid chooses; the others do once it chooses them."""
+    monkeypatch.chdir(clone)
+    params = copy.deepcopy(read_yaml(PARAMS))
+    params["grid"] |= {"method": ["lp", "ulfine"], "baseline": ["scratch_short"], "sweep": ["lp"]}
+    project.write_params(clone, params)
+    configs = [values for path, values in resolved(load(PARAMS)).items() if path.is_relative_to(CONFIG)]
+    reached = {leaf.rsplit(".", 1)[-1] for values in configs for leaf in leaves(values)}
+    chosen = load(PARAMS)
+    told = [chosen.methods[name] for name in ("lp", "ulfine", "scratch_short")]
+    for dataset, split in product(chosen.grid.dataset, chosen.grid.split):
+        told += [chosen.datasets[dataset].source, chosen.datasets[dataset].splits[split]]
+    told += [chosen.backbones[name] for name in chosen.grid.backbone]
+    told += [chosen.augmentation, chosen.claims, chosen.page, chosen.runtime, chosen.grid]
+    unused = {leaf.rsplit(".", 1)[-1] for section in told for leaf in leaves(section.as_json())} - reached
+    assert unused == set()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import project
-from tests.project import run, stage, succeeded
-from tests.reruns import copied, rerun
+from tests.helpers import project
+from tests.helpers.project import run, stage, succeeded
+from tests.helpers.reruns import copied, rerun
 from ulfine.params.base import parsed, read_yaml
 
 FEATURES = "artifacts/features/shapes/tiny/plain.pooled.npy"
@@ -17,11 +17,11 @@ SCORE = "results/cells/shapes/tail/none/scratch/seed0/metrics.json"
 
 
 def ulfine(folder: Path, command: str) -> str:
-    return succeeded(run(folder, "python", "-m", "ulfine", command)).stdout
+    return succeeded(run(folder, "ulfine", command)).stdout
 
 
 def refused(folder: Path, command: str) -> tuple[str, str]:
-    done = run(folder, "python", "-m", "ulfine", command)
+    done = run(folder, "ulfine", command)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
     return done.stdout, done.stderr
 
@@ -37,12 +37,12 @@ def flip(path: Path) -> None:
 def test_status_counts_what_is_done_stale_missing_and_failed(by_snakemake, params, tmp_path):
     folder = copied(by_snakemake, tmp_path)
     counts = (
-        "data 1, backbone 1, setting 1, split 1, features 1, recipe 2, recipe_baseline 1, train 2, baseline 1, "
+        "data 1, backbone 1, split 1, features 1, train 2, baseline 1, "
         "evaluate 2, evaluate_baseline 1, sweep 1, aggregate 1, report 1"
     )
     first = ulfine(folder, "status")
     assert re.findall(r"^(\w+) +(\d+) done$", first, re.MULTILINE) == re.findall(r"(\w+) (\d+)", counts)
-    assert first.startswith("study tiny: 17 jobs\n") and "stale" not in first
+    assert first.startswith("study tiny: 13 jobs\n") and "stale" not in first
 
     params["methods"]["lp"]["train"] = {"lr": 0.02}
     project.write_params(folder, params)
@@ -54,7 +54,7 @@ def test_status_counts_what_is_done_stale_missing_and_failed(by_snakemake, param
     text = ulfine(folder, "status")
     assert re.search(r"^evaluate +1 failed, 1 stale$", text, re.MULTILINE)
     assert f"missing: evaluate_baseline@shapes-tail-scratch-0: no {SCORE}\n" in text
-    assert "stale: recipe@shapes-tiny-lp: parameters changed: methods.lp.train\n" in text
+    assert "stale: train@shapes-tail-tiny-lp-0: parameters changed: train.lr\n" in text
     assert "stale: evaluate@shapes-tail-tiny-lp-0: after train@shapes-tail-tiny-lp-0\n" in text
     assert f"stale: train@shapes-tail-tiny-zero_shot-0: {run_0.relative_to(folder)} is not what the stage left" in text
     log = "artifacts/logs/evaluate/shapes/tail/tiny/zero_shot/seed0.log"
@@ -78,27 +78,24 @@ def test_verify_names_flipped_bytes_and_nothing_else(made):
 
 def test_verify_goes_by_dvc_lock_where_nothing_else_is_known(by_dvc, tmp_path):
     folder = copied(by_dvc, tmp_path)
-    for path in (folder / "artifacts/receipts").rglob("*.json"):
+    for path in (folder / "artifacts/provenance").rglob("*.json"):
         path.unlink()
     assert not re.search("stale|missing", ulfine(folder, "status"))
-    assert ulfine(folder, "adopt") == "17 of 17 jobs are done and right, 17 of them newly proved by dvc.lock\n"
-    for path in (folder / "artifacts/receipts").rglob("*.json"):
-        path.unlink()
     flip(folder / FEATURES)
     assert f"{FEATURES}: has changed" in refused(folder, "verify")[0]
 
 
-def test_record_writes_what_snakemake_made_and_nothing_stale(by_snakemake, params, tmp_path):
+def test_commit_writes_what_snakemake_made_and_nothing_stale(by_snakemake, params, tmp_path):
     folder = copied(by_snakemake, tmp_path)
-    assert "17 jobs are recorded in dvc.lock" in ulfine(folder, "record")
+    assert "13 jobs are in dvc.lock" in ulfine(folder, "commit")
     assert "up to date" in succeeded(run(folder, "dvc", "status")).stdout
     assert rerun(folder, "dvc") == set()
     lock = (folder / "dvc.lock").read_bytes()
     params["methods"]["lp"]["train"] = {"lr": 0.02}
     project.write_params(folder, params)
-    found, line = refused(folder, "record")
-    assert line == "not everything is done and right, so nothing is recorded\n"
-    assert "stale: recipe@shapes-tiny-lp: parameters changed: methods.lp.train" in found
+    found, line = refused(folder, "commit")
+    assert line == "not everything is done and right, so nothing is committed\n"
+    assert "stale: train@shapes-tail-tiny-lp-0: parameters changed: train.lr" in found
     assert (folder / "dvc.lock").read_bytes() == lock
 
 
@@ -108,8 +105,8 @@ def test_a_dvc_lock_that_a_kill_cut_off_is_mended(by_dvc, tmp_path):
     (folder / "dvc.lock").write_text(text[: text.index("split@") + 100])
     assert run(folder, "dvc", "status").returncode != 0
     assert refused(folder, "verify")[1].startswith("dvc.lock: damaged")
-    assert "dvc.lock: was damaged; 5 stages could be saved" in ulfine(folder, "ready")
-    assert ulfine(folder, "unlock") == "no lock is left over\n"
+    assert "dvc.lock: was damaged; 3 stages could be saved" in ulfine(folder, "preflight")
+    assert ulfine(folder, "preflight") == ""
     assert rerun(folder, "dvc") <= {"aggregate", "report"}  # DVC restores the others from its run-cache
     assert read_yaml(folder / "dvc.lock") == parsed(text, "dvc.lock")
 
@@ -122,7 +119,7 @@ def test_a_dvc_lock_that_is_half_merged_is_left_to_its_users(by_dvc, tmp_path):
     merged = (folder / "dvc.lock").read_bytes()
     number = len(ours.splitlines()) + 1
     line = f"dvc.lock: line {number} is a mark of a merge; take one side whole (`git checkout --ours dvc.lock`"
-    for command in ("verify", "unlock", "ready", "status", "adopt", "record"):
+    for command in ("verify", "preflight", "status", "commit"):
         assert refused(folder, command)[1].startswith(line)
     assert run(folder, "snakemake", "-n").stderr.startswith(line)
     assert (folder / "dvc.lock").read_bytes() == merged
@@ -132,7 +129,7 @@ def test_a_grid_that_dvc_cannot_read_is_explained_before_it_tries(by_dvc, params
     folder = copied(by_dvc, tmp_path)
     params["grid"]["method"] = "lp"
     project.write_params(folder, params)
-    line = refused(folder, "ready")[1]
+    line = refused(folder, "preflight")[1]
     assert re.match(r"params\.yaml: grid\.method = 'lp': .*list", line)
     assert run(folder, "snakemake", "-n").stderr == line
 
@@ -147,12 +144,12 @@ def test_what_is_versioned_names_no_user_and_no_place(made):
         assert not re.search(rf"\b{re.escape(os.environ.get('USER', 'root'))}\b", text)
 
 
-@pytest.mark.parametrize(("seeds", "stages"), [(30, 99), (31, 102)])
-def test_ready_names_the_faster_way_for_large_grids(tmp_path, params, seeds, stages):
+@pytest.mark.parametrize(("seeds", "stages"), [(31, 99), (32, 102)])
+def test_preflight_names_the_faster_way_for_large_grids(tmp_path, params, seeds, stages):
     """For each seed split, train and evaluate, and nine beside them."""
     folder = project.make_project(tmp_path / "project")
     params["grid"] |= {"method": ["lp"], "baseline": [], "sweep": [], "seed": list(range(seeds))}
     project.write_params(folder, params)
-    said = ulfine(folder, "ready")
+    said = ulfine(folder, "preflight")
     expected = f"params.yaml: {stages} stages; DVC rewrites dvc.lock after each of them and gets slow beyond 100. "
-    assert said == (f"{expected}Faster: `snakemake --cores 2`, then `python -m ulfine record`\n" if seeds == 31 else "")
+    assert said == (f"{expected}Faster: `snakemake --cores 2`, then `ulfine commit`\n" if seeds == 32 else "")

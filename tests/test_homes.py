@@ -8,15 +8,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.pictures import ARRAYS, folder_source, published_source, write_classes
-from tests.project import TINY_CLIP
+from tests.helpers.pictures import ARRAYS, folder_source, published_source, write_classes
+from tests.helpers.project import TINY_CLIP
 from ulfine.data.sentences import sentences
 from ulfine.data.sources import class_counts, load
 from ulfine.data.store import Counts, write_store
 from ulfine.files import located, sha256
 from ulfine.models.backbone import build
-from ulfine.models.checkpoint import require_unchanged
 from ulfine.models.fetch import fetch
+from ulfine.models.weights import require_unchanged
 from ulfine.params.backbone import Backbone
 from ulfine.params.dataset import ArraySource, CheckedFile, ImageNetSource
 

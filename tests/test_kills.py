@@ -16,27 +16,23 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests import project
-from tests.processes import alive, make_eager, said, scripts, started
-from tests.project import run, succeeded
-from tests.reruns import outputs
+from tests.helpers import project
+from tests.helpers.processes import alive, make_eager, said, scripts, started
+from tests.helpers.project import run, succeeded
+from tests.helpers.reruns import outputs
 
 SEED = 20261123
 KILLS = 40
 COMMANDS = {  # as the README has them; the first is what `make repro` runs once .venv is there
-    "dvc": "python -m ulfine ready && exec dvc repro",
+    "dvc": "ulfine preflight && exec dvc repro",
     "snakemake": "exec snakemake --cores 2",
 }
 OUTPUTS = {  # of each stage, as patterns
-    "manifest": "artifacts/code",
-    "check": "artifacts/params.ok",
+    "resolve": "artifacts/code",
     "data": "artifacts/data",
     "backbone": "artifacts/backbones",
-    "setting": "artifacts/settings",
     "split": "artifacts/splits",
     "features": "artifacts/features",
-    "recipe": "artifacts/recipes/*/tiny",
-    "recipe_baseline": "artifacts/recipes/*/none",
     "train": "artifacts/runs/*/*/tiny",
     "baseline": "artifacts/runs/*/*/none",
     "evaluate": "results/cells/*/*/tiny",
@@ -44,9 +40,9 @@ OUTPUTS = {  # of each stage, as patterns
     "aggregate": "results/tiny/*.csv",
     "report": "results/tiny/report.html",
 }
-SCRIPTS = {"recipe_baseline": "recipe", "baseline": "train", "evaluate_baseline": "evaluate"}  # with the backbone none
+SCRIPTS = {"evaluate_baseline": "evaluate"}  # with the backbone none
 TARGETS = ("script", "engine", "group")
-WITHOUT_PROCESS = {("snakemake", "check"), ("snakemake", "manifest")}  # made while Snakemake reads its rules
+WITHOUT_PROCESS = {("snakemake", "resolve")}  # made while Snakemake reads its rules
 SHORTER = 0.7  # a time within which a moment was drawn too late, for the next draw
 
 

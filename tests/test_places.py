@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import run, succeeded
-from tests.reruns import rerun
+from tests.helpers.project import run, succeeded
+from tests.helpers.reruns import rerun
 from tests.test_reruns import LEARNING_RATE, OF_LP, expected, shuffle_times
 
 
@@ -23,7 +23,7 @@ def test_links_into_the_cache_rerun_nothing_under_either_engine(folder, kind):
     assert rerun(folder, "snakemake", dry=True) == set()
     LEARNING_RATE(folder)
     assert rerun(folder, "snakemake") == expected(OF_LP)
-    succeeded(run(folder, "python", "-m", "ulfine", "record"))
+    succeeded(run(folder, "ulfine", "commit"))
     assert rerun(folder, "dvc") == set() == rerun(folder, "snakemake", dry=True)
     assert before == {path: path.read_bytes() for path in before}
 
@@ -34,7 +34,9 @@ def test_outputs_behind_a_link_are_refused_before_any_work(tiny, ended, monkeypa
     shutil.rmtree(name, ignore_errors=True)
     (tiny.parent / "disk").mkdir()
     Path(name).symlink_to(tiny.parent / "disk")
-    assert ended("check").startswith(f"check: {name}: is a link, and DVC follows none out of the repository; remove it")
+    assert ended("resolve").startswith(
+        f"resolve: {name}: is a link, and DVC follows none out of the repository; remove it"
+    )
 
 
 @pytest.mark.parametrize("made_by", ["dvc"], indirect=True)
@@ -42,10 +44,10 @@ def test_an_archive_of_the_source_runs_without_git_until_there_is_one(folder):
     shutil.rmtree(folder / ".git")
     assert run(folder, "dvc", "repro").returncode != 0
     LEARNING_RATE(folder)
-    ready = ("python", "-m", "ulfine", "ready")
+    ready = ("ulfine", "preflight")
     assert succeeded(run(folder, *ready)).stdout == "no git repository here: DVC goes without one from now on\n"
     assert succeeded(run(folder, *ready)).stdout == ""
-    assert rerun(folder, "dvc") == expected(f"check {OF_LP}")
+    assert rerun(folder, "dvc") == expected(f"resolve {OF_LP}")
     assert rerun(folder, "snakemake", dry=True) == set()
     succeeded(run(folder, "git", "init", "--quiet"))
     assert succeeded(run(folder, *ready)).stdout == "a git repository here: DVC goes with one from now on\n"

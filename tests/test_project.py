@@ -1,26 +1,52 @@
 """What the project promises about itself."""
 
+import copy
 import re
 import shutil
 import subprocess
 
+import jsonschema
 import numpy as np
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from tests.project import ROOT, run, succeeded
-from ulfine.files import sha256
-from ulfine.params.base import read_yaml, validated
-from ulfine.params.reference import reference
-from ulfine.params.root import Params, load
-from ulfine.study import studies, with_study
+from tests.helpers.project import ROOT, run, succeeded, write_params
+from tests.helpers.reruns import commit, copied
+from ulfine.__main__ import VERBS
+from ulfine.files import read_json, sha256
+from ulfine.params.base import read_yaml
+from ulfine.params.inheritance import expanded
+from ulfine.params.reference import reference, schema
+from ulfine.params.root import load, params_of
+from ulfine.runner.study import studies, with_study
 
 ASSET = ROOT / "assets/fashion-mnist-mini.npz"
 
 
 def test_docs_parameters_is_what_the_models_say():
-    assert (ROOT / "docs/parameters.md").read_text() == reference(), "run `python -m ulfine parameters`"
+    assert (ROOT / "docs/parameters.md").read_text() == reference(), "run `ulfine reference`"
+
+
+def test_params_schema_json_is_what_the_models_say_and_fits_the_catalogue():
+    committed, values = read_json(ROOT / "params.schema.json"), read_yaml(ROOT / "params.yaml")
+    assert committed == schema(), "run `ulfine reference`"
+    jsonschema.validate(values, committed)
+    for path in (("train", "lrr"), ("methods", "ulfine_no_paf", "paff"), ("datasets", "cifar10", "split", "n2")):
+        wrong = copy.deepcopy(values)
+        section = wrong
+        for key in path[:-1]:
+            section = section[key]
+        section[path[-1]] = 1
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, committed)
+
+
+def test_params_yaml_is_narrow_and_every_key_of_train_says_what_it_is():
+    text = (ROOT / "params.yaml").read_text()
+    assert max(map(len, text.splitlines())) <= 120
+    section = re.search(r"^train:.*\n((?:  .*\n)+)", text, re.MULTILINE)[1]
+    assert [line for line in section.splitlines() if "#" not in line] == []
 
 
 def test_the_committed_grid_is_the_default_study():
@@ -44,11 +70,11 @@ def test_every_method_of_the_catalogue_fits_every_data_set():
     for dataset, entry in values["datasets"].items():
         grid = {
             "dataset": [dataset],
-            "setting": list(entry["settings"]),
+            "split": list(entry["splits"]),
             "method": [name for name, method in methods.items() if method.tune != "scratch"],
             "baseline": [name for name, method in methods.items() if method.tune == "scratch"],
         }
-        assert validated(Params, values | {"grid": values["grid"] | grid}, "").grid.dataset == [dataset]
+        assert params_of(values | {"grid": values["grid"] | grid}, "").grid.dataset == [dataset]
 
 
 CHANGES = {
@@ -71,7 +97,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("base", ["ulfine", "ulfine_frozen"])
 def test_an_ablation_changes_what_its_line_says_and_nothing_else(base):
-    methods = read_yaml(ROOT / "params.yaml")["methods"]
+    methods = expanded(read_yaml(ROOT / "params.yaml"))["methods"]
     found = {name.removeprefix(f"{base}_"): method for name, method in methods.items() if name.startswith(f"{base}_")}
     found = {name: method for name, method in found.items() if not name.startswith("frozen")}
     assert set(CHANGES) - {"short", "plain"} <= set(found) <= set(CHANGES)
@@ -114,7 +140,7 @@ def test_a_study_that_does_not_fit_changes_nothing(tmp_path):
     (tmp_path / "studies/broken.yaml").write_text(study)
     done = run(tmp_path, "python", "-m", "ulfine", "study", "broken")
     assert done.returncode == 1
-    assert done.stderr.startswith("params.yaml with studies/broken.yaml: grid.setting = 'flat' is not in")
+    assert done.stderr.startswith("params.yaml with studies/broken.yaml: grid.split = 'flat' is not in")
     assert (tmp_path / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
     assert not list(tmp_path.glob(".params*"))
     assert "study paper-cifar10" in succeeded(run(tmp_path, "python", "-m", "ulfine", "study", "paper-cifar10")).stdout
@@ -186,3 +212,28 @@ def test_the_readme_shows_commands_that_exist():
 def test_constraints_pin_versions_and_no_address():
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     assert lines and all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_every_verb_shows_an_example_with_it(verb):
+    said = succeeded(run(ROOT, "ulfine", verb, "--help")).stdout
+    assert re.search(rf"^example: .*ulfine {verb}\b", said, re.MULTILINE)
+
+
+def test_the_command_runs_the_code_of_the_folder_that_it_is_called_in(tmp_path):
+    (tmp_path / "ulfine").mkdir()
+    (tmp_path / "ulfine/__init__.py").touch()
+    (tmp_path / "ulfine/__main__.py").write_text("import sys; print('mine', *sys.argv[1:])")
+    assert succeeded(run(tmp_path, "ulfine", "status")).stdout == "mine status\n"
+
+
+def test_dvc_params_diff_names_the_line_that_was_changed(by_dvc, params, tmp_path):
+    """Though no stage watches params.yaml but `resolve`: as it is written, so a parent and not each child."""
+    folder = copied(by_dvc, tmp_path)
+    commit(folder)
+    params["methods"]["ulfine"]["paf"]["mu"] = 0.3
+    write_params(folder, params)
+    told = succeeded(run(folder, "dvc", "params", "diff")).stdout
+    assert re.findall(r"^params.yaml +(\S+) +(\S+) +(\S+)", told, re.MULTILINE) == [
+        ("methods.ulfine.paf.mu", "0.1", "0.3")
+    ]

@@ -7,9 +7,9 @@ import pytest
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from tests.pictures import md5
-from tests.project import run, succeeded
-from tests.reruns import copied, outputs, rerun
+from tests.helpers.pictures import md5
+from tests.helpers.project import run, succeeded
+from tests.helpers.reruns import copied, outputs, rerun
 
 
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.slow)])

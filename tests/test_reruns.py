@@ -1,6 +1,6 @@
 """What runs again after a change: the table of docs/engines.md, a row at a time.
 
-On a pipeline without its work (tests/standins.py); results are by either engine, for the other one too.
+On a pipeline without its work (tests/helpers/standins.py); results are by either engine, for the other one too.
 """
 
 import fnmatch
@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests import project, standins
-from tests.project import ROOT, run, succeeded
-from tests.reruns import commit, edit, rerun
-from ulfine.jobs import jobs
+from tests.helpers import project, standins
+from tests.helpers.project import ROOT, run, succeeded
+from tests.helpers.reruns import commit, edit, rerun
+from ulfine.runner.jobs import jobs
 
 Change = Callable[[Path], object]
 RUN = "artifacts/runs/shapes/tail/tiny/lp/seed0"
@@ -51,6 +51,12 @@ def other_order(folder: Path) -> None:
 
 def comment(folder: Path) -> None:
     (folder / "params.yaml").write_text(f"# why\n{(folder / 'params.yaml').read_text()}")
+
+
+def remark(folder: Path) -> None:
+    edit(folder / "stages/split.py", "# a comment")
+    module = folder / "ulfine/evaluation/metrics.py"
+    module.write_text(re.sub('"""(.*)"""', r'"""So: \1"""  # why', module.read_text()).replace("\n\n\n", "\n\n\n\n"))
 
 
 def touch(folder: Path) -> None:
@@ -87,8 +93,8 @@ def clone_and_pull(folder: Path) -> None:
 
 
 def clone_with_leftovers(folder: Path) -> None:
-    """After a seed, a method and a setting were dropped, whose files stay in the tree."""
-    change(grid__seed=[1], grid__setting=["flat"], grid__baseline=[])(folder)
+    """After a seed, a method and a split were dropped, whose files stay in the tree."""
+    change(grid__seed=[1], grid__split=["flat"], grid__baseline=[])(folder)
     succeeded(run(folder, "dvc", "repro"))
     clone_and_pull(folder)
     assert "up to date" in succeeded(run(folder, "dvc", "status")).stdout
@@ -99,7 +105,7 @@ def go_back_a_commit(folder: Path) -> None:
     """After a run of one cell with another value, which was committed as well."""
     commit(folder)
     LEARNING_RATE(folder)
-    change(grid__setting=["tail"], grid__seed=[0], grid__baseline=[])(folder)
+    change(grid__split=["tail"], grid__seed=[0], grid__baseline=[])(folder)
     succeeded(run(folder, "dvc", "repro"))
     commit(folder)
     succeeded(run(folder, "git", "checkout", "--quiet", "HEAD~"))
@@ -107,7 +113,7 @@ def go_back_a_commit(folder: Path) -> None:
 
 
 LEARNING_RATE = change(methods__lp__train={"lr": 0.02})
-OF_LP = "recipe@* train@* evaluate@* aggregate report"
+OF_LP = "train@* evaluate@* aggregate report"
 OF_SCORE = "evaluate@*-tail-*-0 aggregate report"
 OF_RUN = f"train@*-tail-*-0 {OF_SCORE}"
 ALL_CELLS = "train@* baseline@* evaluate@* evaluate_baseline@* sweep@* aggregate report"
@@ -126,40 +132,43 @@ class Row:
 
 
 TABLE = {
-    "one number of one method": Row(LEARNING_RATE, OF_LP, dvc="check"),
-    "one number of one setting": Row(
-        change(datasets__shapes__settings__flat__n1=8),
-        "setting@*-flat split@*-flat-* train@*-flat-* baseline@*-flat-* evaluate@*-flat-* evaluate_baseline@*-flat-* "
+    "one number of one method": Row(LEARNING_RATE, OF_LP, dvc="resolve"),
+    "one number of a method that others extend": Row(change(methods__probe__train={"lr": 0.02}), OF_LP, dvc="resolve"),
+    "one number of one split": Row(
+        change(datasets__shapes__splits__flat__n1=8),
+        "split@*-flat-* train@*-flat-* baseline@*-flat-* evaluate@*-flat-* evaluate_baseline@*-flat-* "
         "sweep@*-flat-* aggregate report",
-        dvc="check",
+        dvc="resolve",
     ),
-    "a value of a sweep": Row(change(sweeps__frozen={"dlf.eta": [0, 1]}), "sweep@* aggregate report", dvc="check"),
-    "one number of `train`": Row(change(train__threshold=0.4), f"recipe@* recipe_baseline@* {ALL_CELLS}", dvc="check"),
+    "a value of a sweep": Row(change(sweeps__frozen={"dlf.eta": [0, 1]}), "sweep@* aggregate report", dvc="resolve"),
+    "one number of `train`": Row(change(train__threshold=0.4), ALL_CELLS, dvc="resolve"),
     "a seed more": Row(
         change(grid__seed=[0, 1, 2]),
         "split@*-2 train@*-2 baseline@*-2 evaluate@*-2 evaluate_baseline@*-2 sweep@*-2 aggregate report",
-        dvc="check",
+        dvc="resolve",
     ),
-    "a seed less": Row(change(grid__seed=[1]), "aggregate report", dvc="check"),
-    "a method less": Row(change(grid__baseline=[]), "aggregate report", dvc="check"),
+    "a seed less": Row(change(grid__seed=[1]), "aggregate report", dvc="resolve"),
+    "a method less": Row(change(grid__baseline=[]), "aggregate report", dvc="resolve"),
     "another study, of cells that are there": Row(
-        change(study="other", grid__setting=["flat"]), "aggregate report", dvc="check"
+        change(study="other", grid__split=["flat"]), "aggregate report", dvc="resolve"
     ),
-    "a comment": Row(comment, dvc="check"),
-    "the order of keys": Row(other_order, dvc="check"),
+    "a comment in `params.yaml`": Row(comment, dvc="resolve"),
+    "the order of keys": Row(other_order, dvc="resolve"),
     "`2` written as `2.0`": Row(
-        change(train__scale=25.0, datasets__shapes__settings__flat__gamma_labeled=3.0), dvc="check"
+        change(train__scale=25.0, datasets__shapes__splits__flat__gamma_labeled=3.0), dvc="resolve"
     ),
     "a number, and back, with a run between": Row(
         LEARNING_RATE, snakemake=OF_LP, back=change(methods__lp={"tune": "head"})
     ),
-    "a comment in a script": Row(
-        lambda folder: edit(folder / "stages/split.py"), "split@*", dvc="manifest", snakemake=ALL_CELLS
+    "a comment or a docstring in the code": Row(remark, dvc="resolve"),
+    "a file of the runner": Row(lambda folder: edit(folder / "ulfine/runner/stage.py"), dvc="resolve"),
+    "what a script does": Row(
+        lambda folder: edit(folder / "stages/split.py"), "split@*", dvc="resolve", snakemake=ALL_CELLS
     ),
-    "a comment in a module": Row(
+    "what a module does": Row(
         lambda folder: edit(folder / "ulfine/evaluation/metrics.py"),
         "evaluate@* evaluate_baseline@* sweep@* report",
-        dvc="manifest",
+        dvc="resolve",
         snakemake="aggregate",
     ),
     "the time of files alone": Row(touch),
@@ -183,11 +192,14 @@ DECISIVE = (  # rows that are fast; Snakemake's plan is exact and cheap, so that
 )
 PLANNED = (
     *DECISIVE,
-    "one number of one setting",
+    "one number of a method that others extend",
+    "one number of one split",
     "a seed more",
-    "a comment",
-    "a comment in a script",
-    "a comment in a module",
+    "a comment in `params.yaml`",
+    "a comment or a docstring in the code",
+    "a file of the runner",
+    "what a script does",
+    "what a module does",
     "a clone, and `dvc pull`",
     "a file of `results/` replaced",
     "a picture or a checkpoint under the same name",
@@ -202,7 +214,7 @@ def test_the_table_of_the_page_has_these_rows():
 
 def expected(patterns: str) -> set[str]:
     """The jobs of the grid in the current folder that the patterns stand for."""
-    names = {"manifest", "check", *(job.address for job in jobs())}
+    names = {"resolve", *(job.address for job in jobs())}
     found = [set(fnmatch.filter(names, pattern)) for pattern in patterns.split()]
     assert all(found), patterns
     return set().union(*found)
@@ -226,13 +238,13 @@ def changed(folder: Path, row: Row, engine: str) -> None:
         row.back(folder)
 
 
-@cases(lambda _: ("dvc", "record"), fast=lambda name, by: by == "dvc" and name in DECISIVE)
+@cases(lambda _: ("dvc", "commit"), fast=lambda name, by: by == "dvc" and name in DECISIVE)
 def test_dvc_reruns(folder, name):
     row = TABLE[name]
     changed(folder, row, "dvc")
     cheap = (
         {"aggregate", "report"} if row.back else set()
-    )  # DVC restores tables as well where `record` has written them down
+    )  # DVC restores tables as well where `ulfine commit` has written them down
     assert rerun(folder, "dvc") - cheap == expected(f"{row.both} {row.dvc}")
     assert standins.stale() == []
     if row.snakemake:  # would have run more; but DVC has restored something, or made the same bytes again
@@ -240,7 +252,7 @@ def test_dvc_reruns(folder, name):
 
 
 @cases(
-    lambda row: ("dvc", "record" if row.by_dvc else "snakemake"),
+    lambda row: ("dvc", "commit" if row.by_dvc else "snakemake"),
     fast=lambda name, by: by == "dvc" and name in PLANNED,
 )
 def test_snakemake_plans(folder, name):
@@ -256,7 +268,7 @@ def test_snakemake_does_what_it_plans_and_dvc_takes_it_over(folder, name):
     assert rerun(folder, "snakemake") == expected(f"{row.both} {row.snakemake}")
     assert standins.stale() == []
     assert rerun(folder, "snakemake", dry=True) == set()
-    succeeded(run(folder, "python", "-m", "ulfine", "record"))
+    succeeded(run(folder, "ulfine", "commit"))
     assert rerun(folder, "dvc") == set()
 
 
@@ -270,16 +282,16 @@ def test_the_same_results_made_again_leave_git_clean(folder):
         "sweep@shapes-tail-tiny-frozen-0"
     }
     assert not succeeded(run(folder, "git", "status", "--short")).stdout
-    assert "stale" not in succeeded(run(folder, "python", "-m", "ulfine", "status")).stdout
+    assert "stale" not in succeeded(run(folder, "ulfine", "status")).stdout
     assert rerun(folder, "snakemake", dry=True) == set()
 
 
 @pytest.mark.parametrize("made_by", ["dvc"], indirect=True)
 def test_what_dvc_was_told_to_record_is_not_taken_for_right(folder):
-    """`dvc commit --force` writes down whatever is there; receipts know which cells and tables are of the old value."""
+    """`dvc commit --force` writes down whatever is there; provenance knows which results are of the old value."""
 
     def stale_by_itself() -> set[str]:
-        told = run(folder, "python", "-m", "ulfine", "verify")
+        told = run(folder, "ulfine", "verify")
         assert told.returncode == 1
         return set(re.findall(r"^(\S+): stale: ", told.stdout, re.MULTILINE))
 
@@ -287,13 +299,12 @@ def test_what_dvc_was_told_to_record_is_not_taken_for_right(folder):
         succeeded(run(folder, "dvc", "repro", "--single-item", *names))
 
     LEARNING_RATE(folder)
-    made("check", "recipe@shapes-tiny-lp", "train@shapes-tail-tiny-lp-0", "evaluate@shapes-tail-tiny-lp-0")
+    made("resolve", "train@shapes-tail-tiny-lp-0", "evaluate@shapes-tail-tiny-lp-0")
     succeeded(run(folder, "dvc", "commit", "--force"))
     assert "up to date" in succeeded(run(folder, "dvc", "status")).stdout
     left = {"train@shapes-tail-tiny-lp-1", "train@shapes-flat-tiny-lp-0", "train@shapes-flat-tiny-lp-1"}
     for _ in range(2):  # looking changes nothing
         assert rerun(folder, "snakemake", dry=True) == expected(OF_LP) - {
-            "recipe@shapes-tiny-lp",
             "train@shapes-tail-tiny-lp-0",
             "evaluate@shapes-tail-tiny-lp-0",
         }

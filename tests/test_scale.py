@@ -9,7 +9,7 @@ import re
 import pytest
 
 from benchmarks import grid
-from tests import project
+from tests.helpers import project
 
 SEEDS = 100
 LOADED = 2
@@ -19,19 +19,19 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """All 710 stages made, with receipts and in dvc.lock."""
+    """All 706 stages made, with provenance and in dvc.lock."""
     folder = tmp_path_factory.mktemp("grid")
     grid.make_one(folder)
     project.write_params(folder, grid.with_seeds(SEEDS))
     grid.fill(folder)
-    grid.timed(folder, *grid.RECORD)
+    grid.timed(folder, *grid.COMMIT)
     return folder
 
 
 @pytest.mark.parametrize(
     ("command", "limit", "said"),
     [
-        (grid.STATUS, 2, "study tiny: 709 jobs"),
+        (grid.STATUS, 2, "study tiny: 705 jobs"),
         (grid.DRY, 5, "Nothing to be done"),
         (grid.DVC_STATUS, 10, "Data and pipelines are up to date."),
     ],
@@ -46,8 +46,8 @@ def test_a_grid_that_is_done_is_seen_to_be(done, command, limit, said):
 @pytest.mark.parametrize("mistake", grid.WRONG)
 @pytest.mark.parametrize(
     ("command", "limit"),
-    [(grid.READY, 5), (grid.SNAKEMAKE, 5), (grid.REPRO, 8)],  # DVC reads dvc.lock twice before it runs anything
-    ids=["ulfine ready", "snakemake", "dvc repro"],
+    [(grid.PREFLIGHT, 5), (grid.SNAKEMAKE, 5), (grid.REPRO, 8)],  # DVC reads dvc.lock twice before it runs anything
+    ids=["ulfine preflight", "snakemake", "dvc repro"],
 )
 def test_wrong_parameters_are_told_early(done, mistake, command, limit):
     edit, said = grid.WRONG[mistake]
@@ -59,4 +59,4 @@ def test_wrong_parameters_are_told_early(done, mistake, command, limit):
         project.write_params(done, params)
     assert taken.cpu < LOADED * limit
     if command == grid.REPRO:
-        assert re.findall(r"^(?:Running s|S)tage '(\S+)'", taken.text, re.MULTILINE) == ["manifest", "check"]
+        assert re.findall(r"^(?:Running s|S)tage '(\S+)'", taken.text, re.MULTILINE) == ["resolve"]

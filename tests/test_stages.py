@@ -18,25 +18,31 @@ import pandas as pd
 import pytest
 import torch
 
-from tests import project
-from tests.project import BASELINE, CELL, ROOT, stage, succeeded
-from tests.reruns import commit
-from tests.serving import serving
+from tests.helpers import project
+from tests.helpers.project import BASELINE, CELL, ROOT, SCRATCH, scripted, stage, succeeded
+from tests.helpers.reruns import commit, edit
+from tests.helpers.serving import serving
 from ulfine.arrays import read_tensors
-from ulfine.cell import cell
 from ulfine.evaluation.cell import FUSED
 from ulfine.evaluation.metrics import softmax
-from ulfine.files import folder_sha256, md5, sha256
+from ulfine.files import folder_sha256, sha256
 from ulfine.models.backbone import load_text_tower
 from ulfine.params.base import read_yaml
-from ulfine.pipeline import filled
+from ulfine.runner.code import code_hashes
 
 LP = CELL | {"method": "lp"}
 FROZEN = CELL | {"method": "frozen"}
 RUN = "artifacts/runs/shapes/tail/tiny/{}/seed0"
-SCRATCH = "artifacts/runs/shapes/tail/none/scratch/seed0"
+SCRATCH_RUN = "artifacts/runs/shapes/tail/none/scratch/seed0"
 NOTED = "artifacts/records/shapes/tail/tiny/lp/seed0.json"
 METRICS = "results/cells/shapes/tail/tiny/{}/seed0/metrics.json"
+
+
+AROUND = {  # what the runner imports
+    *("ulfine/git.py", "ulfine/locks.py", "ulfine/params/base.py", "ulfine/params/names.py"),
+    "ulfine/training/record.py",
+}
+TEMPLATES = {"report": {"ulfine/evaluation/report.html.jinja"}}
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -79,8 +85,7 @@ def trained(prepared, tmp_path_factory) -> Path:
         succeeded(stage(folder, "train", **CELL, method=method))
         shutil.copy(folder / "trace-train.json", folder / f"trace-train-{method}.json")
         succeeded(stage(folder, "evaluate", **CELL, method=method))
-    succeeded(stage(folder, "train", **BASELINE))
-    shutil.move(folder / "trace-train.json", folder / "trace-baseline.json")
+    succeeded(stage(folder, "baseline", **SCRATCH))
     succeeded(stage(folder, "evaluate", **BASELINE))
     succeeded(stage(folder, "sweep", **FROZEN))
     grid = {"seed": [0], "method": ["zero_shot", "ulfine"], "baseline": ["scratch"]}  # lp is left over
@@ -146,14 +151,14 @@ def test_a_trained_cell_leaves_what_the_design_names(trained):
 
 
 def test_a_baseline_predicts_with_its_average_and_keeps_its_validation_curve(trained):
-    curve = pd.read_csv(trained / SCRATCH / "validation.csv")
+    curve = pd.read_csv(trained / SCRATCH_RUN / "validation.csv")
     assert curve["step"].tolist() == [2] * 4 + [4] * 4 and curve["pictures"].tolist() == [3] * 8
     found = json.loads((trained / METRICS.replace("tiny/{}", "none/scratch").format()).read_text())
     assert [point["step"] for point in found["validation_curve"]] == [2, 4]
     last = curve[curve["step"] == 4]
     assert found["validation_curve"][1]["accuracy"] == pytest.approx((last["right"] / 3).mean())
     assert found["validation_curve"][1]["accuracy"] == pytest.approx(found["validation"]["accuracy"])
-    weights = read_tensors(trained / SCRATCH / "weights.safetensors")
+    weights = read_tensors(trained / SCRATCH_RUN / "weights.safetensors")
     assert not np.array_equal(weights["linear.weight"], weights["average.linear.weight"])
     assert not found["stand_in"]
 
@@ -173,7 +178,7 @@ def test_the_record_holds_what_differs_from_run_to_run(trained):
     assert record["seconds"] > 0 and record["peak_memory_mb"] > 50 and record["num_threads"] == 1
     assert record["versions"]["torch"] and record["driver"] is None
     assert record["cell"] == CELL | {"method": "lp"}
-    assert record["parameters"]["methods.lp"] == {"tune": "head"} and record["wall_seconds"] > record["seconds"]
+    assert record["parameters"]["method"] == {"tune": "head"} and record["wall_seconds"] > record["seconds"]
     run = json.loads((trained / RUN.format("lp") / "run.json").read_text())
     assert record["params_digest"] == run["params_digest"]
 
@@ -246,96 +251,74 @@ def test_the_same_inputs_give_the_same_bytes(trained, tiny):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "check",
-        "data",
-        "backbone",
-        "setting",
-        "split",
-        "features",
-        "recipe",
-        "train",
-        "baseline",
-        "evaluate",
-        "sweep",
-        "aggregate",
-        "report",
-    ],
+    ["data", "backbone", "split", "features", "train", "baseline", "evaluate", "sweep", "aggregate", "report"],
 )
-def test_a_stage_depends_on_the_files_that_it_imports_and_no_more(trained, name):
+def test_the_code_that_a_stage_depends_on_is_the_science_that_it_imports(trained, name, monkeypatch):
+    """Found from the text of the modules, and here compared with what a process has loaded."""
+    monkeypatch.chdir(ROOT)
     traces = sorted(trained.glob(f"trace-{name}*.json"))
-    used = {file for trace in traces for file in json.loads(trace.read_text())["files"]}
-    declared = read_yaml(ROOT / "stages/code.yaml")[name]
-    script = "train" if name == "baseline" else name
-    packages = {file for file in used if file.endswith("__init__.py")}
-    assert sorted(used - packages) == sorted(
-        path for path in declared if path.startswith("ulfine/") and path.endswith(".py")
-    )
-    assert f"stages/{script}.py" in declared
+    loaded = {file for trace in traces for file in json.loads(trace.read_text())["files"]}
+    loaded = {file for file in loaded if not file.startswith("ulfine/runner/")}
+    packages = {file for file in loaded if file.endswith("__init__.py")}
+    found = set(code_hashes()[Path(f"artifacts/code/{name}.json")])
+    assert found - loaded == {f"stages/{name}.py"} | TEMPLATES.get(name, set())
+    assert loaded - packages - found <= AROUND
     for package in packages:  # they may be left out because they hold nothing
         assert (ROOT / package).read_text().count('"""') == 2
 
 
 @pytest.mark.parametrize(
-    ("name", "names"),
-    [
-        *(
-            (name, CELL | {"method": "ulfine"})
-            for name in ("data", "backbone", "split", "features", "train", "evaluate")
-        ),
-        ("baseline", BASELINE),
-        ("sweep", FROZEN),
-        ("aggregate", {}),
-        ("report", {}),
-    ],
+    "name", ["data", "backbone", "split", "features", "train-lp", "baseline", "sweep", "aggregate"]
 )
-def test_a_stage_reads_the_keys_that_are_watched_for_it_and_no_more(trained, name, names):
-    traces = [json.loads(path.read_text()) for path in sorted(trained.glob(f"trace-{name}*.json"))]
-    watched_by = {"split": "setting", "train": "recipe", "baseline": "recipe_baseline"}.get(name, name)
-    declared = {filled(key, names) for key in read_yaml(ROOT / "dvc.yaml")["stages"][watched_by].get("params", ())}
-    by_method = {f"methods.{method}" for method in ("zero_shot", "lp", "ulfine")} if name == "train" else set()
-    assert traces and {key for trace in traces for key in trace["keys"]} == declared | by_method
+def test_a_stage_reads_no_parameters_but_its_own(trained, name):
+    stage_, own = name.split("-")[0], json.loads((trained / f"trace-{name}.json").read_text())["parameters"]
+    assert "artifacts/config/runtime.json" in own  # the number of threads
+    assert any(path.startswith(f"artifacts/config/{stage_}") for path in own)
+    assert len(own) == (3 if "params.yaml" in own else 2)  # whose grid says which cells there are
 
 
-def test_every_stage_depends_on_its_manifest_and_on_no_file_beside():
-    stages = dict(read_yaml(ROOT / "dvc.yaml")["stages"])
-    made = stages.pop("manifest")["outs"]
-    assert made == [f"artifacts/code/{name}.json" for name in stages]
-    assert list(read_yaml(ROOT / "stages/code.yaml")) == list(stages)
-    for path, declared in zip(made, stages.values(), strict=True):
-        assert [dep for dep in declared["deps"] if dep.endswith(".py") or "artifacts/code" in dep] == [path]
+def test_every_stage_depends_on_the_code_of_its_script_and_on_no_file_beside():
+    for name, declared in read_yaml(ROOT / "dvc.yaml")["stages"].items():
+        if name != "resolve":
+            script = re.search(r"-m stages\.(\w+)", declared["cmd"])[1]
+            code = [dep for dep in declared["deps"] if dep.endswith(".py") or "artifacts/code" in dep]
+            assert code == [f"artifacts/code/{script}.json"] and (ROOT / f"stages/{script}.py").exists()
 
 
-def test_a_manifest_holds_the_hashes_and_is_rewritten_when_one_of_them_changes(tiny):
+def test_science_does_not_import_the_runner():
+    for path in (ROOT / "ulfine").rglob("*.py"):
+        inside = path.relative_to(ROOT / "ulfine")
+        if inside.parts[0] not in ("runner", "__main__.py"):
+            assert "ulfine.runner" not in path.read_text(), inside
+
+
+def test_hashes_of_code_are_rewritten_when_what_it_does_changes(tiny):
     split, evaluate = (tiny / f"artifacts/code/{name}.json" for name in ("split", "evaluate"))
     before = [path.stat().st_mtime_ns for path in (split, evaluate)]
-    edited = tiny / "ulfine/data/splits.py"
-    edited.write_text("# only a comment\n")
+    edit(tiny / "ulfine/data/splits.py")
     (tiny / "ulfine/arrays.py").touch()
-    succeeded(stage(tiny, "manifest"))
+    succeeded(stage(tiny, "resolve"))
     after = [path.stat().st_mtime_ns for path in (split, evaluate)]
     assert after[0] > before[0] and after[1] == before[1]
-    found = json.loads(split.read_text())
-    assert list(found) == sorted(read_yaml(ROOT / "stages/code.yaml")["split"])
-    assert found["ulfine/data/splits.py"] == "1b73b4ec12155c28402a77ecaf25465c"
 
 
-def test_a_file_that_is_listed_and_not_there_is_named(tiny):
-    (tiny / "ulfine/data/splits.py").unlink()
+def test_a_module_that_is_not_valid_python_is_named(tiny):
     kept = content(tiny / "artifacts/code")
-    line = one_line(stage(tiny, "manifest"))
-    assert line == "manifest: stages/code.yaml: check: ulfine/data/splits.py: no such file"
+    (tiny / "ulfine/methods/paf.py").write_text("def f(:\n")
+    line = one_line(project.run(tiny, "ulfine", "status"))
+    assert line == "ulfine/methods/paf.py: line 1 is not valid Python (invalid syntax)"
     assert content(tiny / "artifacts/code") == kept
 
 
-def test_code_that_was_edited_after_the_manifest_is_in_it_when_a_stage_ends(tiny):
+def test_code_that_was_edited_after_it_was_hashed_is_in_the_hashes_when_a_stage_ends(tiny):
     """Or an engine would record results of the edited code under the hashes of the old."""
-    edited, manifest = tiny / "ulfine/data/splits.py", tiny / "artifacts/code/split.json"
-    edited.write_text(f"{edited.read_text()}# a comment\n")
-    succeeded(stage(tiny, "split", dataset="shapes", setting="tail", seed=0))
-    found = manifest.read_text()
-    succeeded(stage(tiny, "manifest"))
-    assert md5(edited) in found and manifest.read_text() == found
+    hashes = tiny / "artifacts/code/split.json"
+    before = hashes.read_text()
+    edit(tiny / "ulfine/data/splits.py")
+    succeeded(stage(tiny, "split", dataset="shapes", split="tail", seed=0))
+    found = hashes.read_text()
+    succeeded(stage(tiny, "resolve"))
+    assert before != found == hashes.read_text()
 
 
 def test_linear_probing_has_no_image_tower_in_memory(trained):
@@ -367,7 +350,7 @@ def test_a_connection_is_noted_and_a_local_socket_is_not(tmp_path):
             f"socket.socket(type=socket.SOCK_DGRAM).sendto(b'', {address})\n"
             "socket.getaddrinfo('127.0.0.1', 80)\n"
         )
-        succeeded(stage(tmp_path, "dial"))
+        succeeded(scripted(tmp_path, "dial"))
     assert (tmp_path / "connections.txt").read_text().splitlines() == [
         f"stages.dial socket.connect {address}",
         f"stages.dial socket.sendto {address}",
@@ -436,7 +419,6 @@ FEATURES, DATA, SPLIT = (
         (cut(f"{FEATURES}/weak.pooled.npy"), f"{FEATURES}/weak.pooled.npy: truncated, or not a .npy file"),
         (cut(f"{FEATURES}/text.safetensors"), f"{FEATURES}/text.safetensors: truncated"),
         (gone(f"{DATA}/train_images.npy"), f"{DATA}/train_images.npy: No such file or directory"),
-        (gone("params.yaml"), "params.yaml: No such file or directory"),
     ],
 )
 def test_a_missing_or_truncated_input_is_named(tiny, refused, spoil, message):
@@ -444,16 +426,16 @@ def test_a_missing_or_truncated_input_is_named(tiny, refused, spoil, message):
     assert refused("train", **LP).startswith(f"train shapes tail tiny lp 0: {message}")
 
 
-def test_a_misspelt_method_is_named_with_what_is_allowed(refused):
-    assert refused("recipe", dataset="shapes", backbone="tiny", method="lpp").endswith(
-        "params.yaml: methods.lpp: no key 'lpp' here (allowed: zero_shot, lp, lft, fft, ulfine, frozen, scratch)"
-    )
+def test_a_cell_that_is_not_in_the_grid_has_no_configuration(tiny):
+    names = [text for key, value in (CELL | {"method": "lft"}).items() for text in (f"--{key}", str(value))]
+    line = one_line(project.run(tiny, "python", "-m", "stages.train", *names))
+    missing = "artifacts/config/train/shapes/tail/tiny/lft/seed0.json: not here; `python -m stages.resolve` writes it"
+    assert line.startswith(f"train shapes tail tiny lft 0: {missing}")
 
 
 def test_a_gpu_that_is_not_there_is_named(tiny, refused, params):
     params["runtime"]["device"] = "cuda:7"
     project.write_params(tiny, params)
-    succeeded(stage(tiny, "recipe", dataset="shapes", backbone="tiny", method="lp"))
     assert "params.yaml: runtime.device = 'cuda:7' is not here (allowed: cpu" in refused("train", **LP)
 
 
@@ -472,40 +454,40 @@ def test_a_checkpoint_of_another_shape_is_refused(tiny, refused):
     [
         (
             {"m1": 18},
-            "datasets.shapes.settings.tail: asks for 6 labeled + 18 unlabeled + 3 validation = 27 pictures of",
+            "datasets.shapes.splits.tail: asks for 6 labeled + 18 unlabeled + 3 validation = 27 pictures of",
         ),
         (
             {"gamma_labeled": 7},
-            "datasets.shapes.settings.tail: n1 = 6 with gamma_labeled = 7 leaves the last class empty",
+            "datasets.shapes.splits.tail: n1 = 6 with gamma_labeled = 7 leaves the last class empty",
         ),
     ],
 )
-def test_a_setting_that_the_data_cannot_serve_is_refused_before_any_work(tiny, refused, params, changes, message):
-    params["datasets"]["shapes"]["settings"]["tail"] |= changes
+def test_a_split_that_the_data_cannot_serve_is_refused_before_any_work(tiny, refused, params, changes, message):
+    params["datasets"]["shapes"]["splits"]["tail"] |= changes
     project.write_params(tiny, params)
-    (tiny / "artifacts/params.ok").unlink()
-    assert refused("check").startswith(f"check: params.yaml: {message}")
+    assert refused("resolve").startswith(f"resolve: params.yaml: {message}")
 
 
-def change_setting(folder: Path, params: dict, setting: dict) -> None:
+def change_split(folder: Path, params: dict, split: dict) -> None:
     """Let the project have another split."""
-    params["datasets"]["shapes"]["settings"]["tail"] = setting
+    params["datasets"]["shapes"]["splits"]["tail"] = split
     project.write_params(folder, params)
-    succeeded(stage(folder, "setting", dataset="shapes", setting="tail"))
-    succeeded(stage(folder, "split", dataset="shapes", setting="tail", seed=0))
+    succeeded(stage(folder, "split", dataset="shapes", split="tail", seed=0))
 
 
-NONE_HELD_OUT = project.PARAMS["datasets"]["shapes"]["settings"]["tail"] | {"validation": 0}
+NONE_HELD_OUT = project.PARAMS["datasets"]["shapes"]["splits"]["tail"] | {"validation": 0}
 
 
 def test_a_split_without_validation_pictures_goes_from_data_to_report(tiny, params):
     """What cannot be known is null in JSON and empty in CSV, and the rest is there."""
     params["grid"] |= {"sweep": []}
     params["methods"]["scratch"]["train"]["validate_every"] = 0
-    change_setting(tiny, params, NONE_HELD_OUT)
-    succeeded(stage(tiny, "check"))
-    for names in (CELL | {"method": "zero_shot"}, LP, BASELINE):
+    change_split(tiny, params, NONE_HELD_OUT)
+    succeeded(stage(tiny, "resolve"))
+    succeeded(stage(tiny, "baseline", **SCRATCH))
+    for names in (CELL | {"method": "zero_shot"}, LP):
         succeeded(stage(tiny, "train", **names))
+    for names in (CELL | {"method": "zero_shot"}, LP, BASELINE):
         succeeded(stage(tiny, "evaluate", **names))
     succeeded(stage(tiny, "aggregate"))
     succeeded(stage(tiny, "report"))
@@ -520,11 +502,10 @@ def test_a_split_without_validation_pictures_goes_from_data_to_report(tiny, para
 
 
 def test_a_split_without_validation_pictures_is_refused_to_what_needs_them(tiny, refused, params):
-    """As `check` cannot where it does not know how many pictures there are."""
+    """As `resolve` cannot where it does not know how many pictures there are."""
     params["train"]["validate_every"] = 5
-    change_setting(tiny, params, NONE_HELD_OUT)
-    succeeded(stage(tiny, "recipe", dataset="shapes", backbone="tiny", method="lp"))
-    said = "the split holds out no validation pictures, which {} needs; hold some out in its setting"
+    change_split(tiny, params, NONE_HELD_OUT)
+    said = "the split holds out no validation pictures, which {} needs; hold some out in its parameters"
     assert said.format("validate_every = 5") in refused("train", **LP)
     assert said.format("a sweep") in refused("sweep", **FROZEN)
 
@@ -538,15 +519,15 @@ def add_unlabeled(folder: Path, number: int) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        ("python", "-m", "stages.check"),
-        ("python", "-m", "ulfine", "ready"),
-        ("snakemake", "--cores", "1", "--forcerun", "setting", "--", "artifacts/settings/shapes/tail.json"),
+        ("python", "-m", "stages.resolve"),
+        ("ulfine", "preflight"),
+        ("snakemake", "--cores", "1", "--forcerun", "split", "--", "artifacts/splits/shapes/tail/seed0.json"),
     ],
 )
 def test_unused_pictures_are_told_of_once(tiny, command):
     add_unlabeled(tiny, 3)
     done = succeeded(project.run(tiny, *command))
-    noted = "params.yaml: datasets.shapes.settings.tail: leaves 3 pictures without a label unused; shapes unknown and "
+    noted = "params.yaml: datasets.shapes.splits.tail: leaves 3 pictures without a label unused; shapes unknown and "
     assert (done.stdout + done.stderr).count(noted) == 1
 
 
@@ -555,15 +536,15 @@ def test_what_is_made_of_the_pictures_is_said(tiny, params):
     add_unlabeled(tiny, 3)
     made = succeeded(stage(tiny, "data", dataset="shapes")).stdout
     assert made.splitlines()[0] == "data shapes: 4 classes; 88 training, 24 test, 3 unlabeled pictures"
-    drawn = succeeded(stage(tiny, "split", dataset="shapes", setting="tail", seed=0)).stdout
+    drawn = succeeded(stage(tiny, "split", dataset="shapes", split="tail", seed=0)).stdout
     assert drawn.splitlines()[0] == (
         "split shapes tail 0: 14 labeled, 28 unlabeled, 12 validation pictures; 37 training pictures are in none of "
         "them"
     )
     all_labels = {"shape": "natural-unknown", "validation_share": 0.1, "include_labeled_in_unlabeled": False}
-    change_setting(tiny, params, all_labels)
-    assert "unused" not in succeeded(stage(tiny, "check")).stdout
-    drawn = succeeded(stage(tiny, "split", dataset="shapes", setting="tail", seed=0)).stdout
+    change_split(tiny, params, all_labels)
+    assert "unused" not in succeeded(stage(tiny, "resolve")).stdout
+    drawn = succeeded(stage(tiny, "split", dataset="shapes", split="tail", seed=0)).stdout
     assert drawn.splitlines()[0] == "split shapes tail 0: 80 labeled, 3 unlabeled, 8 validation pictures"
 
 
@@ -579,7 +560,7 @@ def test_aggregate_takes_the_cells_of_the_grid_alone(trained):
     assert "| shapes | tail | tiny | ulfine | 1 |" in (tables / "summary.md").read_text()
 
 
-def test_a_sweep_has_a_row_for_each_setting_as_if_trained_alone(trained, tmp_path):
+def test_a_sweep_has_a_row_for_each_trial_as_if_trained_alone(trained, tmp_path):
     rows = pd.read_csv(trained / "results/tiny/sweep.csv")
     assert rows[["dlf.eta", "train.lr"]].to_numpy().tolist() == [[0, 0.01], [0, 0.1], [0.5, 0.01], [0.5, 0.1]]
     assert set(rows["method"]) == {"frozen"} and (rows["acc_fused"] == rows["accuracy"]).all()
@@ -608,39 +589,32 @@ def test_a_source_of_one_class_is_refused(tiny, refused):
     for part in ("train", "test"):
         for name in project.CLASSES[1:]:
             shutil.rmtree(tiny / "pictures" / part / name)
-    assert refused("check") == "check: params.yaml: datasets.shapes.source: has 1 class, at least 2 are needed"
+    assert refused("resolve") == "resolve: params.yaml: datasets.shapes.source: has 1 class, at least 2 are needed"
 
 
-def test_parameters_that_change_during_a_stage_are_noticed(tiny):
-    script = tiny / "stages/setting.py"
-    edit = "__import__('shutil').copy('other.yaml', 'params.yaml')"
-    script.write_text(script.read_text().replace("    write_json", f"    {edit}\n    write_json"))
-    text = (tiny / "params.yaml").read_text()
-    (tiny / "other.yaml").write_text(text.replace("validation: 3", "validation: 2"))
-    line = one_line(stage(tiny, "setting", dataset="shapes", setting="tail"))
-    assert line == "setting shapes tail: params.yaml: changed while this ran; run again"
+def test_a_configuration_that_changes_during_a_stage_is_noticed(tiny):
+    script, config = tiny / "stages/split.py", tiny / "artifacts/config/split/shapes/tail/seed0.json"
+    edit_ = f"__import__('shutil').copy('other.json', '{config.relative_to(tiny)}')"
+    script.write_text(script.read_text().replace("    write_json", f"    {edit_}\n    write_json"))
+    (tiny / "other.json").write_text(config.read_text().replace('"validation": 3', '"validation": 2'))
+    line = one_line(stage(tiny, "split", dataset="shapes", split="tail", seed=0))
+    assert line == f"split shapes tail 0: {config.relative_to(tiny)}: changed while this ran; run again"
 
 
-def test_a_training_reads_its_recipe_and_not_the_edited_parameters(tiny, params, monkeypatch):
-    monkeypatch.chdir(tiny)
-    params["train"] |= {"steps": 8}
-    params["methods"]["lp"]["train"] = {"lr": 0.02}
+def test_an_edit_of_the_parameters_does_not_reach_a_stage_that_the_engine_has_still_to_start(tiny, params):
+    """Until they are resolved again, which each call of an engine begins with."""
+    params["datasets"]["shapes"]["splits"]["tail"]["n1"] = 5
     project.write_params(tiny, params)
-    of_recipe = cell("train", **LP).params.train
-    assert (of_recipe.steps, of_recipe.lr) == (4, 0.05)
-
-
-def test_threads_that_are_not_those_of_the_recipe_are_refused(refused, monkeypatch):
-    monkeypatch.setattr("ulfine.stage.IS_SCRIPT", True)
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # as an edited params.yaml sets it before numpy starts
-    assert refused("train", **LP) == (
-        "train shapes tail tiny lp 0: params.yaml: runtime.num_threads = 3, but the recipe has 1; make the recipe again"
-    )
+    names = ("--dataset", "shapes", "--split", "tail", "--seed", "0")
+    done = succeeded(project.run(tiny, "python", "-m", "stages.split", *names))
+    assert "14 labeled" in done.stdout
+    succeeded(stage(tiny, "resolve"))
+    assert "14 labeled" not in succeeded(project.run(tiny, "python", "-m", "stages.split", *names)).stdout
 
 
 def test_the_package_of_another_clone_is_refused(tiny):
     shutil.rmtree(tiny / "ulfine")  # so that the installed one is found
-    names = ["--dataset", "shapes", "--setting", "tail", "--seed", "0"]
+    names = ["--dataset", "shapes", "--split", "tail", "--seed", "0"]
     line = one_line(project.run(tiny, "python", "-m", "stages.split", *names))
     assert re.search(r"ulfine is imported from \S+/ulfine, not from here", line)
 
@@ -648,7 +622,7 @@ def test_the_package_of_another_clone_is_refused(tiny):
 def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(tiny, params):
     params["train"] |= {"steps": 300, "log_every": 100}
     project.write_params(tiny, params)
-    succeeded(stage(tiny, "recipe", dataset="shapes", backbone="tiny", method="lp"))
+    succeeded(stage(tiny, "resolve"))
     eager = tiny / "ulfine/training/checkpoint.py"
     eager.write_text(eager.read_text().replace("SECONDS = 30", "SECONDS = 0.1"))
     command = [
@@ -678,18 +652,20 @@ def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(tiny, params):
 
 
 def test_an_unknown_argument_is_refused(tiny):
-    done = stage(tiny, "split", dataset="shapes", setting="tail", sed=0)
+    done = scripted(tiny, "split", dataset="shapes", split="tail", sed=0)
     assert done.returncode == 2 and "the following arguments are required: --seed" in done.stderr
 
 
-def test_the_loss_of_the_guide_takes_one_function_and_one_line(prepared, tmp_path):
+def test_the_loss_of_the_guide_takes_one_function_and_two_lines(prepared, tmp_path):
     """What docs/extend.md shows is done to a copy of the project, and a training uses it."""
     folder = shutil.copytree(prepared, tmp_path / "project")
     guide = (ROOT / "docs/extend.md").read_text()
     function = re.search(r"^    (def fairness.*?)\n\n(?! )", guide, re.DOTALL | re.MULTILINE)[1].replace("\n    ", "\n")
     line = re.search(r"^    (Loss = .*)$", guide, re.MULTILINE)[1]
     losses_file, train_file = folder / "ulfine/methods/losses.py", folder / "ulfine/params/train.py"
-    losses_file.write_text(f"{losses_file.read_text()}\n\n{function}\n")
+    entry = re.search(r"^    (\"fairness\": fairness,)$", guide, re.MULTILINE)[1]
+    text = losses_file.read_text().replace("LOSSES = {\n", f"{function}\n\n\nLOSSES = {{\n    {entry}\n")
+    losses_file.write_text(text)
     train_file.write_text(re.sub(r"^Loss = .*$", line, train_file.read_text(), flags=re.MULTILINE))
     given = "strong=torch.log(torch.tensor([[0.9, 0.1], [0.6, 0.4]]))"
     code = "import torch; from types import SimpleNamespace as S; from ulfine.methods.losses import fairness; "
@@ -698,7 +674,8 @@ def test_the_loss_of_the_guide_takes_one_function_and_one_line(prepared, tmp_pat
     assert found == pytest.approx(-(math.log(0.75) + math.log(0.25)) / 2 - math.log(2))
     options = project.PARAMS["train"] | {"losses": {"labeled": 1, "unlabeled": 1, "fairness": 0.1}}
     project.write_params(folder, project.PARAMS | {"train": options})
-    succeeded(stage(folder, "train", **CELL, method="lp"))
+    succeeded(scripted(folder, "resolve"))
+    succeeded(scripted(folder, "train", **CELL, method="lp"))
     history = (folder / "artifacts/runs/shapes/tail/tiny/lp/seed0/history.csv").read_text()
     assert "loss_fairness" in history.splitlines()[0]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import project
-from tests.processes import make_eager, said, scripts, started
-from tests.project import run, succeeded
-from tests.reruns import copied, outputs
+from tests.helpers import project
+from tests.helpers.processes import make_eager, said, scripts, started
+from tests.helpers.project import run, succeeded
+from tests.helpers.reruns import copied, outputs
 
 COMMANDS = {"dvc": "exec dvc repro", "snakemake": "exec snakemake --cores 2"}
 
@@ -60,10 +60,10 @@ def test_one_engine_at_a_time_and_ctrl_c_ends_it(by_dvc, by_snakemake, params, e
         refused = run(folder, "sh", "-c", command)
         text = refused.stdout + refused.stderr
         assert refused.returncode != 0 and str(first.pid) in text and f"{engine} " in text, text
-    status = succeeded(run(folder, "python", "-m", "ulfine", "status")).stdout
+    status = succeeded(run(folder, "ulfine", "status")).stdout
     assert f"(process {first.pid}) is at work" in status and "running: train@shapes-tail-tiny-lp-0" in status
-    for name in ("unlock", "record", "adopt"):
-        refused = run(folder, "python", "-m", "ulfine", name)
+    for name in ("preflight", "commit"):
+        refused = run(folder, "ulfine", name)
         assert refused.returncode == 1 and f"(process {first.pid}) is at work here" in refused.stderr
     assert first.poll() is None and outputs(folder) == before
 

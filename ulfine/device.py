@@ -61,7 +61,7 @@ def devices() -> int | None:
 
 
 def _torch() -> dict[str, str]:
-    """What torch's version.py says of how it was built; empty where there is none."""
+    """The build facts in torch's version.py; empty where there is none."""
     spec = find_spec("torch")  # which imports nothing
     path = Path(spec.origin or "").with_name("version.py") if spec else Path()
     if not path.is_file():

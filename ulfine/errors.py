@@ -29,7 +29,7 @@ def explained(error: BaseException) -> str | None:
 
 
 def system_error(error: BaseException) -> OSError | None:
-    """What the operating system refused, if it did; libraries in Rust say it in words and end with its number."""
+    """The operating system's error behind an error, if any; libraries in Rust write its number at the end."""
     if isinstance(error, OSError):
         return error
     found = re.search(r"\(os error (\d+)\)", str(error))

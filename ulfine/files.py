@@ -15,7 +15,7 @@ from ulfine.errors import NO_ROOM, system_error
 
 
 def located(path: str) -> Path:
-    """Where a path of params.yaml lies: `~` and `~user` are homes, as in a shell.
+    """Locate a path of params.yaml: `~` and `~user` are homes, as in a shell.
 
     Expanded where it is used, as parameters are kept with results, which name no user.
     """
@@ -30,7 +30,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         OSError: it cannot be written; the error names `target`.
     """
     part, old = _beside(target, "part"), _beside(target, "old")
-    with naming(target, part, NO_ROOM):  # the block may read other files as well
+    with naming_file(target, part, NO_ROOM):  # the block may read other files as well
         for left in (part, old):  # by a run that was killed
             if left.exists():
                 shutil.rmtree(left)
@@ -64,7 +64,7 @@ def new_file(target: Path, suffix: str = "part") -> Iterator[Path]:
         OSError: it cannot be written; the error names `target`.
     """
     part = _beside(target, suffix)
-    with naming(target, part):
+    with naming_file(target, part):
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield part
@@ -77,7 +77,7 @@ def new_file(target: Path, suffix: str = "part") -> Iterator[Path]:
 
 
 @contextmanager
-def naming(target: Path, part: Path | None = None, numbers: Container[int] | None = None) -> Iterator[None]:
+def naming_file(target: Path, part: Path | None = None, numbers: Container[int] | None = None) -> Iterator[None]:
     """Let what the system refuses name a file: errors of writing name none, or one that users do not know.
 
     part: the temporary name of `target`. numbers: of the errors without a name that are about `target`; None for all.
@@ -122,15 +122,21 @@ def write_json(target: Path, values: Any) -> None:
     Raises:
         ValueError: a number is not finite.
     """
-    write_text(target, _json(values))
+    write_text(target, json_text(values))
 
 
-def write_together(target: Path, values: Any) -> None:
-    """Write `values` as JSON where several processes may write the same at the same time."""
-    write_text(target, _json(values), f"{os.getpid()}.part")
+def write_if_changed(target: Path, values: Any) -> None:
+    """Write `values` as JSON unless the file holds them already, so that its time says when they changed.
+
+    Several processes may do so at the same time.
+    """
+    text = json_text(values)
+    if not target.exists() or target.read_text(encoding="utf-8") != text:
+        write_text(target, text, f"{os.getpid()}.part")
 
 
-def _json(values: Any) -> str:
+def json_text(values: Any) -> str:
+    """`values` as the JSON that is written: sorted keys, the same text for the same values."""
     return json.dumps(values, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
 
 

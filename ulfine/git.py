@@ -1,11 +1,11 @@
-"""What git says of this tree."""
+"""Asks git about this tree."""
 
 import shutil
 import subprocess
 
 
 def git(*arguments: str) -> str | None:
-    """What `git …` prints, None where there is no git, no repository, or nothing of the kind."""
+    """The output of `git …`; None where there is no git, no repository, or nothing of the kind."""
     command = shutil.which("git")
     if command is None:
         return None

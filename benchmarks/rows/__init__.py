@@ -1,1 +1,1 @@
-"""What `make bench` measures: a script for each row of the table, `python -m benchmarks.rows.heads`."""
+"""The measurements of `make bench`: a script for each row of the table, `python -m benchmarks.rows.heads`."""

@@ -1,6 +1,6 @@
 """4. Strong augmentation: batches of tensors against torchvision on PIL, picture by picture, in a loader's workers."""
 
-from ulfine.stage import stage  # noqa: F401 (sets the number of threads)
+from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
 
 import numpy as np
 import torch

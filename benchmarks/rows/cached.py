@@ -4,7 +4,7 @@ Both see the same views, 32 labeled and 2 x 32 unlabeled, and end with the same 
 augmented already.
 """
 
-from ulfine.stage import stage  # noqa: F401 (sets the number of threads)
+from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ STEPS, TAIL = 12, 256
 
 
 class InMemory:
-    """What CachedViews asks for, from arrays."""
+    """Features from arrays, as CachedViews asks for them."""
 
     def __init__(self, views: dict[str, np.ndarray]) -> None:
         self.views = views

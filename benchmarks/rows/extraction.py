@@ -1,6 +1,6 @@
 """2. The feature extraction of the `features` stage against the bare forward pass on tensors already in memory."""
 
-from ulfine.stage import stage  # noqa: F401 (sets the number of threads)
+from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
 
 from dataclasses import replace
 from pathlib import Path

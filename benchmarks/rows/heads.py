@@ -1,6 +1,6 @@
 """5. 64 heads on frozen features as one batched training, against one head; and each against its own run."""
 
-from ulfine.stage import stage  # noqa: F401 (sets the number of threads)
+from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
 
 from itertools import product
 from pathlib import Path
@@ -12,7 +12,7 @@ from benchmarks.cell import FirstCell
 from benchmarks.measured import Found, quartiles, ratios, report
 from ulfine.params.sweep import applied
 from ulfine.training.checkpoint import Checkpoint
-from ulfine.training.sweep import Setting, heads, trained
+from ulfine.training.sweep import Trial, heads, train_together
 
 ROUNDS, STEPS = 5, 50
 VALUES = {
@@ -21,13 +21,13 @@ VALUES = {
 }
 
 
-def settings(first: FirstCell, method: str) -> list[Setting]:
+def trials(first: FirstCell, method: str) -> list[Trial]:
     """64 of them."""
-    train = first.params.train.model_dump() | {"steps": STEPS}
-    dataset = first.params.datasets[first.names["dataset"]]
+    train = first.params.training(first.names["dataset"], method).model_copy(update={"steps": STEPS})
+    chosen = first.params.methods[method].model_copy(update={"train": None})
     spans = {"train.lr": (0.003, 0.03), "train.threshold": (0.5, 0.95), "paf.mu": (0.0, 1.0), "dlf.eta": (0.0, 1.0)}
     grids = [[(key, float(x)) for x in np.linspace(*spans[key], number)] for key, number in VALUES[method].items()]
-    return [applied(dict(chosen), first.params.methods[method], train, dataset.train) for chosen in product(*grids)]
+    return [applied(dict(values), chosen, train) for values in product(*grids)]
 
 
 def main() -> None:
@@ -35,12 +35,12 @@ def main() -> None:
     first = FirstCell()
     with TemporaryDirectory() as folder:
 
-        def logits(of: list[Setting]) -> dict[str, np.ndarray]:
+        def logits(of: list[Trial]) -> dict[str, np.ndarray]:
             checkpoint = Checkpoint(Path(folder) / "x.pt", first.device)
-            return trained(heads(first.inputs, of, 0, first.device), first.inputs, 0, checkpoint)
+            return train_together(heads(first.inputs, of, 0, first.device), first.inputs, 0, checkpoint)
 
         for method in VALUES:
-            many = settings(first, method)
+            many = trials(first, method)
             found = ratios(lambda many=many: logits(many), lambda many=many: logits(many[:1]), ROUNDS, first.device)
             together = logits(many)
             apart = max(

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.copies import copied
 from benchmarks.measured import Found, report
-from tests.project import environment
+from tests.helpers.project import environment
 
 REPRO = ("dvc", "repro")
 

@@ -1,6 +1,6 @@
 """3. A training step with the real input pipeline against the same step on ready tensors, on the default tower."""
 
-from ulfine.stage import stage  # noqa: F401 (sets the number of threads)
+from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
 
 from benchmarks.cell import FirstCell
 from benchmarks.measured import Found, quartiles, ratios, report

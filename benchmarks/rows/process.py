@@ -11,9 +11,9 @@ import torch
 
 from benchmarks.copies import copied
 from benchmarks.measured import Found, quartiles, report
-from tests.project import environment
+from tests.helpers.project import environment
 from ulfine.params.base import read_yaml
-from ulfine.pipeline import PARAMS
+from ulfine.runner.jobs import PARAMS
 
 ROUNDS = 7
 
@@ -21,7 +21,7 @@ ROUNDS = 7
 def main() -> None:
     """Measure, in a copy."""
     grid = read_yaml(PARAMS)["grid"]
-    names = {key: str(grid[key][0]) for key in ("dataset", "setting", "backbone")} | {"method": "lp", "seed": "0"}
+    names = {key: str(grid[key][0]) for key in ("dataset", "split", "backbone")} | {"method": "lp", "seed": "0"}
     arguments = [argument for key, value in names.items() for argument in (f"--{key}", value)]
     found = []
     with TemporaryDirectory() as folder:

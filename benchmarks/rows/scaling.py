@@ -1,6 +1,6 @@
 """10. Cost against size: images, classes, heads, cells. A figure is the slope on a log-log plot: 1 is linear."""
 
-from ulfine.stage import stage  # noqa: F401 (sets the number of threads)
+from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
 
 import statistics
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from benchmarks.cell import FirstCell
 from benchmarks.grid import with_seeds
 from benchmarks.measured import RESULTS, Found, report, seconds
-from benchmarks.rows.heads import settings
-from tests import project
-from ulfine.jobs import jobs
+from benchmarks.rows.heads import trials
+from tests.helpers import project
 from ulfine.models.extract import extract_images
+from ulfine.runner.jobs import jobs
 from ulfine.training.batches import Batches, CachedViews
 from ulfine.training.optimizers import make_optimizer
 from ulfine.training.sweep import heads
@@ -64,7 +64,7 @@ def heads_at_once(first: FirstCell) -> dict[int, Callable[[], object]]:
     """20 steps of so many ULFine heads."""
     work = {}
     for number in (1, 4, 16, 64):
-        learner = heads(first.inputs, settings(first, "ulfine_frozen")[:number], 0, CPU).train()
+        learner = heads(first.inputs, trials(first, "ulfine_frozen")[:number], 0, CPU).train()
         views = CachedViews(first.inputs.features, first.inputs.space, CPU)
         labels = first.inputs.store.labels["train"]
         batches = Batches(views, labels, first.inputs.indices, learner.options, 0)

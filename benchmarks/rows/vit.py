@@ -4,7 +4,7 @@ Random weights of open_clip's architecture in bf16. A step has 32 labeled and 7 
 and a strong view, out of 10,000 pictures of 32 px in 100 classes.
 """
 
-from ulfine.stage import stage  # noqa: F401 (sets the number of threads)
+from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,19 +18,20 @@ from benchmarks.cell import Training
 from benchmarks.measured import Found, quartiles, ratios, report, seconds
 from benchmarks.rows.pipeline import Ready
 from ulfine.data.store import Store
-from ulfine.models.adapters import insert_adapters
 from ulfine.models.classifiers import CosineClassifier, UnitFeatures
 from ulfine.models.tower import ImageTower
 from ulfine.params.backbone import Backbone
 from ulfine.params.root import load
 from ulfine.params.train import Train
-from ulfine.pipeline import PARAMS
+from ulfine.runner.jobs import PARAMS
 from ulfine.training.batches import Batches, PictureViews
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.device import prepare
 from ulfine.training.history import History
-from ulfine.training.learner import Learner, Start
+from ulfine.training.learner import Learner
 from ulfine.training.loop import Loop
+from ulfine.training.start import Start
+from ulfine.training.towers import tune
 
 VIT_B16 = {"image_size": 224, "layers": 12, "width": 768, "patch_size": 16}
 CLASSES, PICTURES, STEPS, SIDE = 100, 10_000, 20, 8192
@@ -52,13 +53,9 @@ def training(method: str, device: torch.device, vision: dict, batch: int) -> Tra
     half = (0.5, 0.5, 0.5)
     tower = ImageTower(visual, backbone, {"mean": half, "std": half, "interpolation": "bicubic"})
     chosen = params.methods[method]
-    if chosen.tune == "all":
-        tower.unfreeze()
-    else:
-        insert_adapters(tower, chosen.adapter, CLASSES)
     text = F.normalize(torch.randn(CLASSES, vision["width"]), dim=-1)
     train = Train(**params.train.model_dump() | {"batch_size": batch, "unlabeled_ratio": 7, "steps": 1000})
-    encoder = UnitFeatures(tower, torch.zeros(vision["width"]))
+    encoder = UnitFeatures(tune(tower, chosen, train, CLASSES), torch.zeros(vision["width"]))
     start = Start(encoder, CosineClassifier(text, train.scale), text, torch.zeros(CLASSES))
     learner = Learner(start, chosen, train).to(device).train()
     rng = np.random.default_rng(0)

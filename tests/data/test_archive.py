@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from tests.pictures import ARRAYS
+from tests.helpers.pictures import ARRAYS
 from ulfine.data.sources import class_counts, load
 from ulfine.data.store import Counts, open_store, write_store
 from ulfine.files import sha256

@@ -4,9 +4,10 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from ulfine.data.augmentation import GREY, cutout, five_crops, key, minimalist_views, resized, strong_views, weak_views
+from ulfine.data.augmentation import GREY, cutout, five_crops, minimalist_views, resized, strong_views, weak_views
 from ulfine.data.randaugment import rand_augment
 from ulfine.params.augmentation import Augmentation, Strong, Weak
+from ulfine.rng import key
 
 RAMP = torch.arange(8 * 8 * 3, dtype=torch.uint8).reshape(1, 8, 8, 3)
 

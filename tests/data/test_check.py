@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests import project
-from ulfine import check as module
-from ulfine.check import checked
+from tests.helpers import project
+from ulfine.runner import preflight as module
+from ulfine.runner.preflight import checked
 
 STL10 = {"kind": "torchvision", "name": "STL10", "path": "nowhere", "licence": "none"}
 COPIES = {"include_labeled_in_unlabeled": True}
-EXPONENTIAL = project.PARAMS["datasets"]["shapes"]["settings"]["tail"]
+EXPONENTIAL = project.PARAMS["datasets"]["shapes"]["splits"]["tail"]
 UNKNOWN = {"shape": "unknown", "n1": 6, "gamma_labeled": 3, "validation": 3, "shuffle_ranks": True} | COPIES
 NATURAL = {"shape": "natural", "labeled_share": 0.1, "validation_share": 0.1} | COPIES
 ALL_LABELS = {"shape": "natural-unknown", "validation_share": 0.1} | COPIES
@@ -27,16 +27,16 @@ NONE_HELD_OUT = [
 
 @pytest.fixture
 def check(params, tmp_path, monkeypatch):
-    """Check one setting on a source: folders of 22 pictures for each of 4 classes, or what is named."""
+    """Check one split on a source: folders of 22 pictures for each of 4 classes, or what is named."""
     monkeypatch.chdir(tmp_path)
     for name in ("tiny.json", "tiny.pt"):
         Path(name).touch()
     project.write_pictures(tmp_path / "pictures")
 
-    def run(setting: dict, source: dict | None = None) -> list[str]:
+    def run(split: dict, source: dict | None = None) -> list[str]:
         dataset = params["datasets"]["shapes"]
         dataset["source"] = source or dataset["source"] | {"path": str(tmp_path / "pictures")}
-        dataset["settings"]["tail"] = setting
+        dataset["splits"]["tail"] = split
         project.write_params(tmp_path, params)
         return [note.removeprefix(f"{tmp_path}/") for note in checked(tmp_path / "params.yaml").notes]
 
@@ -44,7 +44,7 @@ def check(params, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("setting", "source"),
+    ("split", "source"),
     [
         (EXPONENTIAL, None),
         (NATURAL, None),
@@ -54,12 +54,12 @@ def check(params, tmp_path, monkeypatch):
         (ALL_LABELS, STL10),
     ],
 )
-def test_what_the_pictures_serve_passes(check, setting, source):
-    check(setting, source)
+def test_what_the_pictures_serve_passes(check, split, source):
+    check(split, source)
 
 
 @pytest.mark.parametrize(
-    ("setting", "source", "message"),
+    ("split", "source", "message"),
     [
         (UNKNOWN, None, "shapes unknown and natural-unknown need training pictures without a label, and this source"),
         (ALL_LABELS, None, "shapes unknown and natural-unknown need training pictures without a label, and this sour"),
@@ -69,17 +69,17 @@ def test_what_the_pictures_serve_passes(check, setting, source):
         (NATURAL | {"labeled_share": 0.89}, None, "asks for 20 labeled + 2 validation of the 22 pictures of class 'b"),
     ],
 )
-def test_what_they_cannot_serve_is_refused_in_one_line(check, setting, source, message):
+def test_what_they_cannot_serve_is_refused_in_one_line(check, split, source, message):
     with pytest.raises(ValueError) as caught:
-        check(setting, source)
-    assert f"params.yaml: datasets.shapes.settings.tail: {message}" in str(caught.value)
+        check(split, source)
+    assert f"params.yaml: datasets.shapes.splits.tail: {message}" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-STL10_SETTINGS = [(each, None if each["shape"] in ("consistent", "natural") else STL10) for each in NONE_HELD_OUT]
+STL10_SPLITS = [(each, None if each["shape"] in ("consistent", "natural") else STL10) for each in NONE_HELD_OUT]
 
 
-@pytest.mark.parametrize(("setting", "source"), STL10_SETTINGS)
+@pytest.mark.parametrize(("split", "source"), STL10_SPLITS)
 @pytest.mark.parametrize(
     ("grid", "of_dataset", "of_method", "needs"),
     [
@@ -102,19 +102,19 @@ STL10_SETTINGS = [(each, None if each["shape"] in ("consistent", "natural") else
     ],
 )
 def test_what_needs_validation_pictures_is_refused_where_a_split_has_none(
-    check, params, setting, source, grid, of_dataset, of_method, needs
+    check, params, split, source, grid, of_dataset, of_method, needs
 ):
     params["grid"] |= {"sweep": [], "baseline": []} | grid
     params["datasets"]["shapes"]["train"] = of_dataset
     params["methods"]["lp"]["train"] = of_method
     if needs is None:
-        check(setting, source)
+        check(split, source)
         return
     with pytest.raises(ValueError) as caught:
-        check(setting, source)
-    key = "validation" if "validation" in setting else "validation_share"
+        check(split, source)
+    key = "validation" if "validation" in split else "validation_share"
     said = f"{key} = 0 holds out no picture, which {needs[0]} needs; give {key} > 0, or {needs[1]}"
-    assert str(caught.value).endswith(f"params.yaml: datasets.shapes.settings.tail: {said}")
+    assert str(caught.value).endswith(f"params.yaml: datasets.shapes.splits.tail: {said}")
 
 
 def test_classes_too_small_to_hold_any_picture_out_are_a_split_without(check, params, tmp_path):
@@ -134,18 +134,18 @@ def test_one_class_that_holds_pictures_out_is_enough(check, tmp_path):
     check(NATURAL)
 
 
-@pytest.mark.parametrize("setting", NONE_HELD_OUT)
-def test_a_split_whose_pictures_cannot_be_counted_yet_is_refused_by_its_setting(check, monkeypatch, setting):
+@pytest.mark.parametrize("split", NONE_HELD_OUT)
+def test_a_split_whose_pictures_cannot_be_counted_yet_is_refused_by_its_parameters(check, monkeypatch, split):
     monkeypatch.setattr(module, "class_counts", lambda _: None)
     with pytest.raises(ValueError, match=r"= 0 holds out no picture, which sweeps\.frozen needs"):
-        check(setting)
+        check(split)
 
 
-def test_pictures_that_a_setting_leaves_unused_are_noted(check):
+def test_pictures_that_a_split_leaves_unused_are_noted(check):
     assert check(NATURAL) == []
     (note,) = check(NATURAL, STL10)
     assert note == (
-        "params.yaml: datasets.shapes.settings.tail: leaves 100,000 pictures without a label unused; shapes unknown "
+        "params.yaml: datasets.shapes.splits.tail: leaves 100,000 pictures without a label unused; shapes unknown "
         "and natural-unknown take them"
     )
     assert check(UNKNOWN, STL10) == check(ALL_LABELS, STL10) == []
@@ -158,7 +158,7 @@ def test_what_only_the_data_stage_can_count_is_left_to_the_split(check, monkeypa
 
 def test_the_check_imports_nothing_slow():
     slow = "{'torch', 'torchvision', 'scipy'} & sys.modules.keys()"
-    command = [sys.executable, "-c", f"import sys, ulfine.check; sys.exit(bool({slow}))"]
+    command = [sys.executable, "-c", f"import sys, ulfine.runner.preflight; sys.exit(bool({slow}))"]
     assert subprocess.run(command, check=False).returncode == 0
 
 

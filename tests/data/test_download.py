@@ -14,8 +14,8 @@ from urllib.error import URLError
 
 import pytest
 
-from tests.pictures import md5, random_bytes
-from tests.serving import serving
+from tests.helpers.pictures import md5, random_bytes
+from tests.helpers.serving import serving
 from ulfine.data import download
 from ulfine.data.download import fetch, unpack
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pictures import folder_source, grey, greys, write_classes
-from tests.project import write_pictures
+from tests.helpers.pictures import folder_source, grey, greys, write_classes
+from tests.helpers.project import write_pictures
 from ulfine.data.pictures import FORMATS
 from ulfine.data.sources import class_counts, load
 from ulfine.data.store import Counts, LeftOut, write_store

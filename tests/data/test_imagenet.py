@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.project import ROOT
+from tests.helpers.project import ROOT
 from ulfine.data.imagenet import class_counts, grouped, load, read_groups
 from ulfine.data.store import Counts
 from ulfine.files import read_csv, sha256

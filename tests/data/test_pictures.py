@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from tests.pictures import folder_source, random_bytes
+from tests.helpers.pictures import folder_source, random_bytes
 from ulfine.data.pictures import FORMATS, UnreadableError, read, read_all, square
 from ulfine.data.store import Broken
 

@@ -14,7 +14,7 @@ import torchvision
 from PIL import Image
 from scipy.io import savemat
 
-from tests.pictures import greys, md5, published_source, random_bytes
+from tests.helpers.pictures import greys, md5, published_source, random_bytes
 from ulfine.data import published
 from ulfine.data.sources import class_counts, load
 from ulfine.data.store import Counts

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import InterpolationMode, v2
 
-from tests.unhurried import Unhurried
+from tests.helpers.unhurried import Unhurried
 from ulfine.data.augmentation import minimalist_views, strong_views
 from ulfine.data.randaugment import OPERATIONS, SIGNED, Draws, apply, drawn, magnitudes, rand_augment
 from ulfine.params.augmentation import Augmentation

@@ -5,35 +5,35 @@ from ulfine.data.splits import (
     class_order,
     decaying_counts,
     draw,
-    manifest,
-    naming,
+    draw_split,
+    naming_classes,
     require_enough,
     summary,
     wanted_counts,
 )
 from ulfine.data.store import Counts
-from ulfine.params.dataset import ExponentialSetting, NaturalSetting, NaturalUnknownSetting, UnknownSetting
+from ulfine.params.dataset import ExponentialSplit, NaturalSplit, NaturalUnknownSplit, UnknownSplit
 
 
-def setting(**changes) -> ExponentialSetting:
+def split(**changes) -> ExponentialSplit:
     base = {"n1": 50, "m1": 100, "gamma_labeled": 10, "gamma_unlabeled": 10, "shape": "consistent"}
     drawn = {"validation": 5, "shuffle_ranks": False, "include_labeled_in_unlabeled": False}
-    return ExponentialSetting(**(base | drawn | changes))
+    return ExponentialSplit(**(base | drawn | changes))
 
 
-def unknown(**changes) -> UnknownSetting:
+def unknown(**changes) -> UnknownSplit:
     base = {"shape": "unknown", "n1": 6, "gamma_labeled": 3, "validation": 2, "shuffle_ranks": False}
-    return UnknownSetting(**(base | {"include_labeled_in_unlabeled": False} | changes))
+    return UnknownSplit(**(base | {"include_labeled_in_unlabeled": False} | changes))
 
 
-def natural(**changes) -> NaturalSetting:
+def natural(**changes) -> NaturalSplit:
     base = {"shape": "natural", "labeled_share": 0.1, "validation_share": 0.05, "include_labeled_in_unlabeled": False}
-    return NaturalSetting(**(base | changes))
+    return NaturalSplit(**(base | changes))
 
 
-def natural_unknown(**changes) -> NaturalUnknownSetting:
+def natural_unknown(**changes) -> NaturalUnknownSplit:
     base = {"shape": "natural-unknown", "validation_share": 0.1, "include_labeled_in_unlabeled": False}
-    return NaturalUnknownSetting(**(base | changes))
+    return NaturalUnknownSplit(**(base | changes))
 
 
 # from ACR, FineSSL, SimPro (make_imb_data); CPG; Meta-Expert, as their code and logs give them
@@ -97,12 +97,12 @@ def test_an_empty_last_class_is_refused():
 
 
 def test_only_the_unlabeled_counts_are_reversed():
-    wanted = wanted_counts(setting(shape="reversed"), [200] * 3, seed=0)
+    wanted = wanted_counts(split(shape="reversed"), [200] * 3, seed=0)
     assert wanted == {"labeled": [50, 15, 5], "unlabeled": [10, 31, 100], "validation": [5, 5, 5]}
 
 
 def test_uniform_takes_m1_of_every_class():
-    wanted = wanted_counts(setting(shape="uniform", gamma_unlabeled=1), [200] * 3, seed=0)
+    wanted = wanted_counts(split(shape="uniform", gamma_unlabeled=1), [200] * 3, seed=0)
     assert wanted["unlabeled"] == [100, 100, 100]
 
 
@@ -117,14 +117,14 @@ def test_uniform_takes_m1_of_every_class():
     ],
 )
 def test_peaks_are_where_simpro_puts_them(shape, classes, counts):
-    simpro = setting(shape=shape, n1=500, m1=4000, gamma_labeled=100, gamma_unlabeled=100)
+    simpro = split(shape=shape, n1=500, m1=4000, gamma_labeled=100, gamma_unlabeled=100)
     wanted = wanted_counts(simpro, [5000] * classes, seed=0)
     assert wanted["unlabeled"] == counts
     assert wanted["labeled"] == decaying_counts(500, 100, classes)
 
 
 def test_shuffled_ranks_move_counts_to_other_classes_and_keep_pairs_together():
-    shuffled = setting(shuffle_ranks=True)
+    shuffled = split(shuffle_ranks=True)
     order = class_order(shuffled, [200] * 10, seed=3)
     assert sorted(order) == list(range(10))
     assert order != class_order(shuffled, [200] * 10, seed=4)
@@ -160,11 +160,11 @@ def test_more_pictures_than_a_class_has_are_refused_with_the_numbers():
         draw(np.repeat(np.arange(2), 10), {"labeled": [1, 4], "unlabeled": [1, 7]}, seed=0)
 
 
-def test_the_manifest_is_hashed_over_all_of_it():
+def test_the_split_is_hashed_over_all_of_it():
     labels = np.repeat(np.arange(3), 200)
-    one, two = (manifest(setting(), labels, 3, seed) for seed in (0, 1))
+    one, two = (draw_split(split(), labels, 3, seed) for seed in (0, 1))
     assert one["sha256"] != two["sha256"]
-    assert one == manifest(setting(), labels, 3, 0)
+    assert one == draw_split(split(), labels, 3, 0)
     assert {name: len(indices) for name, indices in one["indices"].items()} == {
         "labeled": 50 + 15 + 5,
         "unlabeled": 100 + 31 + 10,
@@ -189,17 +189,17 @@ def spread(sizes: list[int], without: int = 0) -> np.ndarray:
 )
 def test_a_split_stays_what_it_was(shape, gamma, shuffle, digest):
     """Pinned, so that what others have cut stays comparable."""
-    drawn = setting(n1=20, m1=30, gamma_unlabeled=gamma, shape=shape, shuffle_ranks=shuffle)
-    assert manifest(drawn, spread([60] * 4), 4, seed=3)["sha256"].startswith(digest)
+    drawn = split(n1=20, m1=30, gamma_unlabeled=gamma, shape=shape, shuffle_ranks=shuffle)
+    assert draw_split(drawn, spread([60] * 4), 4, seed=3)["sha256"].startswith(digest)
 
 
 @pytest.mark.parametrize(
     ("shape", "without", "expected"),
-    [(setting, 0, 141 + 70), (unknown, 25, 25 + 11), (natural, 0, 510 + 60), (natural_unknown, 25, 25 + 540)],
+    [(split, 0, 141 + 70), (unknown, 25, 25 + 11), (natural, 0, 510 + 60), (natural_unknown, 25, 25 + 540)],
 )
 def test_copies_of_the_labeled_join_the_pool_and_change_nothing_else(shape, without, expected):
     labels = spread([200] * 3, without)
-    apart, joined = (manifest(shape(include_labeled_in_unlabeled=flag), labels, 3, seed=1) for flag in (False, True))
+    apart, joined = (draw_split(shape(include_labeled_in_unlabeled=flag), labels, 3, seed=1) for flag in (False, True))
     assert not set(apart["indices"]["labeled"]) & set(apart["indices"]["unlabeled"])
     union = set(apart["indices"]["labeled"]) | set(apart["indices"]["unlabeled"])
     assert joined["indices"]["unlabeled"] == sorted(union)
@@ -212,7 +212,7 @@ def test_copies_of_the_labeled_join_the_pool_and_change_nothing_else(shape, with
 
 def test_a_pool_of_unknown_shape_is_every_picture_without_a_label():
     labels = spread([10] * 3, without=7)
-    found = manifest(unknown(), labels, 3, seed=0)
+    found = draw_split(unknown(), labels, 3, seed=0)
     assert found["counts"] == {"labeled": [6, 3, 2], "unlabeled": None, "validation": [2, 2, 2]}
     assert found["indices"]["unlabeled"] == np.flatnonzero(labels == -1).tolist()
     assert np.bincount(labels[found["indices"]["labeled"]]).tolist() == [6, 3, 2]
@@ -234,7 +234,7 @@ def test_a_pool_of_unknown_shape_needs_pictures_without_a_label():
 def test_a_natural_tail_keeps_its_sizes():
     """Shares are rounded half to even: 25 and 15 pictures give 2.5 and 1.5 labeled, both 2."""
     sizes = [25, 300, 15, 2, 3, 25]
-    found = manifest(natural(), spread(sizes, without=9), 6, seed=0)
+    found = draw_split(natural(), spread(sizes, without=9), 6, seed=0)
     assert found["class_order"] == [1, 0, 5, 2, 4, 3]
     assert found["counts"] == {
         "labeled": [2, 30, 2, 1, 1, 2],
@@ -248,7 +248,7 @@ def test_a_natural_tail_keeps_its_sizes():
 def test_all_labels_and_a_pool_of_unknown_shape():
     """Of 25 and 15 pictures a tenth is 2.5 and 1.5, both 2; of 3 it is 1, of 2 and of 1 nothing."""
     labels = spread([25, 300, 15, 2, 3, 1], without=9)
-    found = manifest(natural_unknown(), labels, 6, seed=0)
+    found = draw_split(natural_unknown(), labels, 6, seed=0)
     assert found["class_order"] == [1, 0, 2, 4, 3, 5]
     assert found["counts"] == {
         "labeled": [23, 270, 13, 2, 2, 1],
@@ -263,7 +263,7 @@ def test_all_labels_and_a_pool_of_unknown_shape():
 @pytest.mark.parametrize(
     ("shape", "labeled"),
     [
-        (setting(validation=0), [50, 15, 5]),
+        (split(validation=0), [50, 15, 5]),
         (unknown(validation=0), [6, 3, 2]),
         (natural(validation_share=0), [6, 6, 6]),
         (natural_unknown(validation_share=0), [60, 60, 60]),
@@ -271,7 +271,7 @@ def test_all_labels_and_a_pool_of_unknown_shape():
 )
 def test_a_split_may_hold_nothing_out(shape, labeled):
     sizes = [200] * 3 if shape.shape == "consistent" else [60] * 3
-    found = manifest(shape, spread(sizes, without=9), 3, seed=0)
+    found = draw_split(shape, spread(sizes, without=9), 3, seed=0)
     assert found["counts"]["validation"] == [0, 0, 0] and found["indices"]["validation"] == []
     assert found["counts"]["labeled"] == labeled
 
@@ -302,7 +302,7 @@ def test_a_class_that_a_share_uses_up_is_refused(sizes, share, message):
             "1,080 labeled, 9 unlabeled, 120 validation pictures; the pool holds the labeled ones too",
         ),
         (
-            setting(include_labeled_in_unlabeled=True),
+            split(include_labeled_in_unlabeled=True),
             "70 labeled, 141 unlabeled, 15 validation pictures; the pool holds the labeled ones too; 983 training "
             "pictures are in none of them",
         ),
@@ -310,7 +310,7 @@ def test_a_class_that_a_share_uses_up_is_refused(sizes, share, message):
 )
 def test_a_split_says_what_it_holds(shape, said):
     labels = spread([400] * 3, without=9)
-    assert summary(manifest(shape, labels, 3, seed=0), len(labels)) == said
+    assert summary(draw_split(shape, labels, 3, seed=0), len(labels)) == said
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,10 @@ def test_errors_say_the_name_of_a_class_where_it_is_known():
     """A name with braces stands as it is."""
     message = r"asks for 6 labeled \+ 2 validation = 8 pictures of {}, which has 7"
     for names, said in ((["ape", "b{}e", "cat"], "class 'b{}e'"), (None, "class 1")):
-        with pytest.raises(ValueError, match=message.format(said)), naming(names):
+        with pytest.raises(ValueError, match=message.format(said)), naming_classes(names):
             require_enough({"labeled": [6] * 3, "unlabeled": None, "validation": [2] * 3}, Counts([8, 7, 8], 1))
-    with pytest.raises(ValueError, match="of the 1 pictures of class 'bee', which leaves none"), naming(["ape", "bee"]):
-        manifest(natural(), np.array([0] * 9 + [1]), 2, 0)
+    with (
+        pytest.raises(ValueError, match="of the 1 pictures of class 'bee', which leaves none"),
+        naming_classes(["ape", "bee"]),
+    ):
+        draw_split(natural(), np.array([0] * 9 + [1]), 2, 0)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tests.pictures import folder_source, random_bytes, write_classes
+from tests.helpers.pictures import folder_source, random_bytes, write_classes
 from ulfine.data.sources import load
-from ulfine.data.store import Broken, LeftOut, Loaded, Part, few, open_store, write_store
+from ulfine.data.store import Broken, LeftOut, Loaded, Part, largest, open_store, write_store
 
 
 def test_the_store_keeps_pictures_without_a_label(tmp_path):
@@ -79,7 +79,7 @@ def test_pictures_that_cannot_be_read_stop_once_all_are_counted(tmp_path, capsys
 
 def test_a_long_list_of_classes_is_cut():
     counts = {"train": {"ape": 1, "bee": 9, "cat": 2, "dog": 2}, "test": {"ape": 4, "eel": 1, "fox": 1, "gnu": 1}}
-    assert few(counts) == "bee: 9, ape: 5, cat: 2, dog: 2, eel: 1, 2 more classes"
+    assert largest(counts) == "bee: 9, ape: 5, cat: 2, dog: 2, eel: 1, 2 more classes"
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,14 @@ from ulfine.evaluation.aggregate import (
 
 
 def cell(method: str, seed: int, accuracy: float, params: int = 10, **changes) -> dict:
-    names = {"dataset": "d", "setting": "s", "backbone": "b", "method": method, "seed": seed}
+    names = {"dataset": "d", "split": "s", "backbone": "b", "method": method, "seed": seed}
     values = dict.fromkeys([*SCORES, *MORE], 0.5) | {"accuracy": accuracy, "acc_text": None}
     return names | values | {"trainable_params": params, "params_digest": "x", "stand_in": True} | changes
 
 
 def test_a_row_for_each_cell_in_the_columns_of_the_design():
     runs = runs_table([cell("lp", 0, 0.6), cell("lp", 1, 0.8)])
-    expected = """dataset setting backbone method seed
+    expected = """dataset split backbone method seed
         accuracy acc_head acc_medium acc_tail acc_linear acc_text acc_fused micro_accuracy gmean ece
         pl_accuracy pl_coverage pl_tail_recall pl_wrong_confidence trainable_params params_digest stand_in
         pl_right_confidence pl_ece prior_error"""

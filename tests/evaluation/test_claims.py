@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.synthetic import OPTIONS, TASK, make_cell
+from tests.helpers.synthetic import OPTIONS, TASK, make_cell
 from ulfine.evaluation.claims import (
     CLAIMS,
     bootstrap_interval,
@@ -156,7 +156,7 @@ def test_more_tests_widen_the_intervals():
     rng = np.random.default_rng(5)
     of = [*runs(rng, "lft", 0.5, 0.5, 0.02), *runs(rng, "ulfine", 0.6, 0.6, 0.02)]
     alone = verdicts([(TASK, of)], OPTIONS)
-    more = verdicts([(TASK, of), (TASK | {"setting": "t"}, of)], OPTIONS)
+    more = verdicts([(TASK, of), (TASK | {"split": "t"}, of)], OPTIONS)
     assert (alone["tests"], more["tests"]) == (2, 4)
     narrow, wide = (
         next(x for x in each["claims"] if x["interval"] and x["claim"] == "ulfine_overall")["interval"]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.project import ROOT
-from tests.synthetic import TASK, make_cell, sample, study_of
+from tests.helpers.project import ROOT
+from tests.helpers.synthetic import TASK, make_cell, sample, study_of
 from ulfine.evaluation.gallery import gallery, save
 from ulfine.evaluation.page import rendered
 from ulfine.evaluation.report import bibtex, cell_id, cell_id_of, parts

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import project
-from tests.project import ABOUT, ROOT
+from tests.helpers import project
+from tests.helpers.project import ABOUT, ROOT
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
+from tests.helpers.pictures import ARRAYS
 from tests.hostile.conftest import use
-from tests.pictures import ARRAYS
 from ulfine.files import sha256
 
 OBJECTS = np.array([{"a": 1}, None], object)

@@ -15,8 +15,8 @@ import torch
 from open_clip.model import convert_to_custom_text_state_dict
 from safetensors.torch import save as tensors
 
-from tests import project
-from tests.project import TINY_CLIP
+from tests.helpers import project
+from tests.helpers.project import TINY_CLIP
 from ulfine.models.fetch import fetch
 from ulfine.params.backbone import Backbone
 
@@ -385,9 +385,10 @@ def test_a_backbone_that_is_not_there_or_does_not_fit_is_refused(here, tiny, ref
     changes, reason = NAMES[case]
     (here / "pictures.pt").mkdir()
     tiny(**changes)
-    assert refused("backbone", backbone="tiny").startswith(reason)
+    stage, names = ("resolve", {}) if reason.startswith("params.yaml") else ("backbone", {"backbone": "tiny"})
+    assert refused(stage, **names).startswith(reason)
 
 
 def test_a_changed_checkpoint_is_noticed_by_the_check(tiny, refused):
     tiny(sha256="0" * 64)
-    assert refused("check").startswith("tiny.pt: sha256 is ")
+    assert refused("resolve").startswith("tiny.pt: sha256 is ")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests import project
+from tests.helpers import project
 from tests.hostile.conftest import use
 from ulfine.files import sha256
 
@@ -198,11 +198,11 @@ def test_a_wrong_file_of_names_is_refused_before_any_work(here, refused, case):
     params = copy.deepcopy(project.PARAMS)
     params["datasets"]["shapes"]["class_names"] = {"path": "n.yaml", "sha256": sha256(here / "n.yaml")}
     project.write_params(here, params)
-    assert refused("check").startswith(f"n.yaml: {reason}")
+    assert refused("resolve").startswith(f"n.yaml: {reason}")
 
 
 def test_a_changed_file_of_names_is_noticed_by_the_check(here, refused):
     params = copy.deepcopy(project.PARAMS)
     params["datasets"]["shapes"]["class_names"] = {"path": "params.yaml", "sha256": "0" * 64}
     project.write_params(here, params)
-    assert refused("check").startswith("params.yaml: sha256 is ")
+    assert refused("resolve").startswith("params.yaml: sha256 is ")

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from tests import project
+from tests.helpers import project
 from tests.params.test_root import change
 
 TEXTS = {
@@ -67,10 +67,10 @@ TEXTS = {
 def test_a_damaged_file_is_refused_with_the_reason(here, refused, case):
     text, reason = TEXTS[case]
     (here / "params.yaml").write_bytes(text)
-    assert refused("check").startswith(f"params.yaml: {reason}")
+    assert refused("resolve").startswith(f"params.yaml: {reason}")
 
 
-SOURCE, SETTING, TOWER = "datasets.shapes.source", "datasets.shapes.settings.tail", "backbones.tiny"
+SOURCE, SPLIT, TOWER = "datasets.shapes.source", "datasets.shapes.splits.tail", "backbones.tiny"
 FOLDER = project.PARAMS["datasets"]["shapes"]["source"]
 IMAGENET = {
     "kind": "imagenet",
@@ -152,10 +152,10 @@ VALUES = [
     (SOURCE, IMAGENET | {"form": "tar"}, f"{SOURCE}.form = 'tar': input should be 'folder' or 'downsampled'"),
     (SOURCE, IMAGENET | {"groups": "x"}, f"{SOURCE}.groups = 'x': input should be a section ({{key: value}})"),
     (SOURCE, IMAGENET, "g: No such file or directory"),
-    (f"{SETTING}.n1", 0, f"{SETTING}.n1 = 0: input should be greater than or equal to 1"),
-    (f"{SETTING}.m1", 10**6, f"{SETTING}: asks for "),
-    (f"{SETTING}.gamma_labeled", float("inf"), f"{SETTING}.gamma_labeled = inf: input should be a finite number"),
-    (f"{SETTING}.validation", KeyError, f"{SETTING}.validation: field required"),
+    (f"{SPLIT}.n1", 0, f"{SPLIT}.n1 = 0: input should be greater than or equal to 1"),
+    (f"{SPLIT}.m1", 10**6, f"{SPLIT}: asks for "),
+    (f"{SPLIT}.gamma_labeled", float("inf"), f"{SPLIT}.gamma_labeled = inf: input should be a finite number"),
+    (f"{SPLIT}.validation", KeyError, f"{SPLIT}.validation: field required"),
     ("backbones.none", project.PARAMS["backbones"]["tiny"], "backbones.none: the name stands for no backbone"),
     (f"{TOWER}.model", "", f"{TOWER}.model = '': input should be text of at least 1 character"),
     (f"{TOWER}.resolution", 8, f"{TOWER}.resolution = 8: input should be greater than or equal to 16"),
@@ -178,5 +178,5 @@ def test_a_wrong_value_is_refused_with_its_key(here, refused, key, value, reason
     params = copy.deepcopy(project.PARAMS)
     change(params, key, value)
     project.write_params(here, params)
-    line = refused("check").removeprefix("params.yaml: ")
+    line = refused("resolve").removeprefix("params.yaml: ")
     assert line.startswith(reason)

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import project
+from tests.helpers import project
+from tests.helpers.project import ROOT
 from tests.hostile.conftest import use
-from tests.project import ROOT
 
 
 def encoded(kind: str, mode: str = "RGB", size: tuple[int, int] = (40, 30), **options) -> bytes:
@@ -200,9 +200,10 @@ def made(stage: str, **names: str) -> str:
 
     Memory stays small, whatever the header of a picture claims.
     """
+    project.configure(Path.cwd(), stage, names)
     arguments = [stage, *(argument for key, value in names.items() for argument in (f"--{key}", value))]
     script = (
-        "import resource, runpy, sys; import ulfine.stage; ulfine.stage._require_own_package = lambda: None;"
+        "import resource, runpy, sys; from ulfine.runner import stage; stage._require_own_package = lambda: None;"
         f"resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)); sys.argv = {arguments!r};"
         f"runpy.run_path({str(ROOT / 'stages' / stage)!r} + '.py', run_name='__main__')"
     )
@@ -219,8 +220,7 @@ def test_a_shortage_from_broken_pictures_is_told_as_such(here, refused):
         path.write_bytes(b"no")
     use(here, kind="folder", path="pictures", broken="skip")
     assert "left out 16 that cannot be read (red circle: 16) (artifacts" in made("data", dataset="shapes")
-    made("setting", dataset="shapes", setting="tail")
-    line = refused("split", dataset="shapes", setting="tail", seed=0)
+    line = refused("split", dataset="shapes", split="tail", seed=0)
     more = "; 16 more of its pictures cannot be read, and broken: skip left them out"
     assert line.endswith(f"pictures of class 'red circle', which has 6{more}")
 

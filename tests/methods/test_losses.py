@@ -6,7 +6,7 @@ import torch
 
 from ulfine.methods import losses
 from ulfine.methods.fixmatch import pseudo_labels
-from ulfine.methods.losses import Step, logit_adjusted, weighted
+from ulfine.methods.losses import LOSSES, Step, logit_adjusted, weighted
 from ulfine.params.train import LABELED_ONLY, Loss, Train
 
 PRIOR = torch.log(torch.tensor([0.8, 0.2]))
@@ -97,3 +97,7 @@ def test_losses_are_weighted_by_name(step):
     found = weighted(step(), {"labeled": 2, "entropy": 0.5})
     assert found["labeled"].item() == pytest.approx(2 * losses.labeled(step()).item())
     assert found["entropy"].item() == pytest.approx(0.5 * losses.entropy(step()).item())
+
+
+def test_every_loss_that_params_yaml_may_name_is_there():
+    assert set(LOSSES) == {*get_args(Loss), "text", "orthogonality"}  # which PAF adds

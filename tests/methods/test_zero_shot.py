@@ -13,8 +13,8 @@ import torch
 from open_clip.transform import PreprocessCfg
 from safetensors.torch import save_file
 
-from tests.project import TINY_CLIP
-from tests.zero_shot import open_clips, ours, pictures
+from tests.helpers.project import TINY_CLIP
+from tests.helpers.zero_shot import open_clips, ours, pictures
 from ulfine.models.backbone import build, save
 from ulfine.models.fetch import fetch
 from ulfine.params.backbone import Backbone

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import TypeAdapter
 from torch import nn
 
-from tests.project import PARAMS
+from tests.helpers.project import PARAMS
 from ulfine.models.adapters import Adapted, Bottleneck, automatic_tokens, automatic_width, insert_adapters
 from ulfine.models.classifiers import CosineClassifier
 from ulfine.models.prompts import Prompted
@@ -21,7 +21,8 @@ from ulfine.params.method import Method
 from ulfine.params.runtime import Runtime
 from ulfine.params.train import Train
 from ulfine.training.device import prepare
-from ulfine.training.learner import Learner, Start
+from ulfine.training.learner import Learner
+from ulfine.training.start import Start
 
 VIT_B16 = {"image_size": 224, "layers": 12, "width": 768, "patch_size": 16}
 SMALL = {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16}

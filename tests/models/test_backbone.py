@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.project import TINY_CLIP, write_backbone
-from ulfine.models.backbone import build, load_image_tower, load_lift, load_text_tower, save
+from tests.helpers.project import TINY_CLIP, write_backbone
+from ulfine.models.backbone import build, load_image_tower, load_text_map, load_text_tower, save
 from ulfine.models.fetch import fetch
 from ulfine.params.backbone import Backbone
 
@@ -58,8 +58,8 @@ def test_text_features_are_open_clips(here, original):
     assert clip.logit_scale.item() == original.logit_scale.item()
 
 
-def test_the_lift_is_the_transpose_of_the_projection(here, original):
-    assert torch.equal(load_lift(here / "saved"), original.visual.proj.T)
+def test_the_text_map_is_the_transpose_of_the_projection(here, original):
+    assert torch.equal(load_text_map(here / "saved"), original.visual.proj.T)
 
 
 def test_safetensors_are_as_good_as_pt(here, tmp_path):
@@ -222,7 +222,7 @@ def test_a_tower_without_a_linear_projection_needs_the_joint_space(tmp_path):
     torch.save(model.state_dict(), tmp_path / "resnet.pt")
     towers = fetch(files(tmp_path / "resnet.json", tmp_path / "resnet.pt"))
     save(tmp_path, towers)
-    assert load_lift(tmp_path) is None
+    assert load_text_map(tmp_path) is None
     with pytest.raises(
         ValueError, match=r"feature_space = 'pooled': this tower has no linear projection; use feature_space: joint"
     ):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.project import ROOT
-from tests.zero_shot import open_clips, ours, pictures
-from ulfine.models.backbone import load_image_tower, load_lift, load_text_tower, save
+from tests.helpers.project import ROOT
+from tests.helpers.zero_shot import open_clips, ours, pictures
+from ulfine.models.backbone import load_image_tower, load_text_map, load_text_tower, save
 from ulfine.models.embedded import CONTEXT, assemble, ridge
 from ulfine.models.tokens import cut_sentences, require_other_tokens
 from ulfine.params.backbone import Backbone
@@ -41,7 +41,7 @@ def test_the_saved_towers_give_the_same_features(made):
     clip, tokenizer = load_text_tower(folder)
     names = ["a photo of a cat", "a photo of an ankle boot"]
     assert torch.equal(clip.encode_text(tokenizer(names)), towers.model.encode_text(towers.tokenizer(names)))
-    assert load_lift(folder).shape == (384, 1280)
+    assert load_text_map(folder).shape == (384, 1280)
 
 
 def test_zero_shot_logits_are_those_of_open_clips_classifier(made):

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import M2M100Config, MT5Config, PreTrainedTokenizerFast, RobertaConfig, XLMRobertaConfig
 
 from ulfine.models import hub
-from ulfine.models.backbone import load_image_tower, load_lift, load_text_tower, save
+from ulfine.models.backbone import load_image_tower, load_text_map, load_text_tower, save
 from ulfine.models.fetch import fetch
 from ulfine.params.backbone import Backbone
 
@@ -139,8 +139,8 @@ def test_features_are_open_clips_through_the_folder_that_is_kept(tmp_path, refer
     close(tower.joint(pooled), expected)
     width = open_clip.get_model_config(name)["embed_dim"]
     assert tower.joint(pooled).shape == (2, width)
-    lift = load_lift(kept)
-    assert (lift is None) == (space == "joint") and (lift is None or lift.shape == (width, pooled.shape[1]))
+    text_map = load_text_map(kept)
+    assert (text_map is None) == (space == "joint") and (text_map is None or text_map.shape == (width, pooled.shape[1]))
 
     clip, tokenizer = load_text_tower(kept)
     tokens = tokenizer(SENTENCES)

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from huggingface_hub import constants
 
-from tests.pictures import random_bytes
-from tests.serving import serving
+from tests.helpers.pictures import random_bytes
+from tests.helpers.serving import serving
 from ulfine.data import download
 from ulfine.models import hub
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from tests.project import TINY_CLIP
+from tests.helpers.project import TINY_CLIP
 from ulfine.models.backbone import build, load_image_tower, require_usable, save
 from ulfine.models.fetch import fetch
 from ulfine.models.resolution import require_runs, resize_positions

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.project import PARAMS, ROOT
+from tests.helpers.project import PARAMS, ROOT
 from ulfine.params.base import read_yaml, validated
 from ulfine.params.dataset import Resolution
 from ulfine.params.grid import Grid
@@ -10,7 +10,7 @@ OK = None  # nothing is wrong
 PAF, BACKBONE = PARAMS["methods"]["ulfine"]["paf"], PARAMS["backbones"]["tiny"]
 WEIGHED = {key: value for key, value in BACKBONE.items() if key != "pretrained"}
 TAGGED = BACKBONE | {"model": "ViT-B-32", "pretrained": "openai"}
-SETTING = "datasets.shapes.settings.tail"
+SPLIT = "datasets.shapes.splits.tail"
 COPIES = {"include_labeled_in_unlabeled": False}
 UNKNOWN = {"shape": "unknown", "n1": 6, "gamma_labeled": 3, "validation": 2, "shuffle_ranks": False} | COPIES
 NATURAL = {"shape": "natural", "labeled_share": 0.1, "validation_share": 0.1} | COPIES
@@ -61,7 +61,7 @@ def change(params: dict, key: str, value: object) -> None:
         ("train.losses", {"unlabeled": 1}, "train: losses = {unlabeled} lacks labeled, which every training has"),
         (
             "methods.lp.train",
-            {"unlabeled_ratio": 0, "losses": {"labeled": 1}, "distribution_alignment": 1.0},
+            {"unlabeled_ratio": 0, "losses": {"unlabeled": None}, "distribution_alignment": 1.0},
             "train, with methods.lp.train over datasets.shapes.train: distribution_alignment goes by predictions on",
         ),
         ("train.nesterov", True, OK),
@@ -92,7 +92,7 @@ def change(params: dict, key: str, value: object) -> None:
         ("methods.scratch.train", {}, "methods.scratch: classifier_init = 'text': tune: scratch knows no text"),
         (
             "methods.ulfine.train",
-            {"unlabeled_ratio": 0, "losses": {"labeled": 1}},
+            {"unlabeled_ratio": 0, "losses": {"unlabeled": None}},
             "methods.ulfine: unlabeled_ratio = 0: paf goes by the predictions on unlabeled pictures",
         ),
         ("grid.baseline", [], OK),
@@ -141,41 +141,41 @@ def change(params: dict, key: str, value: object) -> None:
             "datasets.shapes.source: broken = 'skip' with form = 'downsampled': needs picture files (allowed: folder)",
         ),
         ("datasets.shapes.source", IMAGENET | {"form": "folder"}, OK),
-        (f"{SETTING}.n1", 2, f"{SETTING}: n1 = 2 with gamma_labeled = 3 leaves the last class empty; n1 must be at le"),
-        (f"{SETTING}.shape", "uniform", f"{SETTING}: gamma_unlabeled = 2: shape uniform needs gamma_unlabeled = 1"),
+        (f"{SPLIT}.n1", 2, f"{SPLIT}: n1 = 2 with gamma_labeled = 3 leaves the last class empty; n1 must be at le"),
+        (f"{SPLIT}.shape", "uniform", f"{SPLIT}: gamma_unlabeled = 2: shape uniform needs gamma_unlabeled = 1"),
         (
-            f"{SETTING}.shape",
+            f"{SPLIT}.shape",
             "flat",
-            f"{SETTING}.shape = 'flat': input should be one of 'consistent', 'uniform', 'reversed', 'middle', ",
+            f"{SPLIT}.shape = 'flat': input should be one of 'consistent', 'uniform', 'reversed', 'middle', ",
         ),
-        (f"{SETTING}.shape", KeyError, f"{SETTING}.shape: field required"),
-        (SETTING, 3, f"{SETTING} = 3: input should be a section ({{key: value}})"),
+        (f"{SPLIT}.shape", KeyError, f"{SPLIT}.shape: field required"),
+        (SPLIT, 3, f"{SPLIT} = 3: input should be a section ({{key: value}})"),
         (
             "datasets.shapes.source.kind",
             "zip",
             "datasets.shapes.source.kind = 'zip': input should be one of 'npz', 'fol",
         ),
-        (f"{SETTING}.shape", "unknown", f"{SETTING}: unknown key 'm1' (allowed: shape, n1, gamma_labeled, validation,"),
+        (f"{SPLIT}.shape", "unknown", f"{SPLIT}: unknown key 'm1' (allowed: shape, n1, gamma_labeled, validation,"),
         (
-            f"{SETTING}.include_labeled_in_unlabeled",
+            f"{SPLIT}.include_labeled_in_unlabeled",
             KeyError,
-            f"{SETTING}.include_labeled_in_unlabeled: field required",
+            f"{SPLIT}.include_labeled_in_unlabeled: field required",
         ),
-        (SETTING, UNKNOWN | {"n1": 2}, f"{SETTING}: n1 = 2 with gamma_labeled = 3 leaves the last class empty"),
-        (SETTING, NATURAL | {"labeled_share": 0}, f"{SETTING}.labeled_share = 0: input should be greater than 0"),
-        (f"{SETTING}.validation", 0, OK),
-        (f"{SETTING}.validation", -1, f"{SETTING}.validation = -1: input should be greater than or equal to 0"),
-        (SETTING, UNKNOWN | {"validation": 0}, OK),
-        (SETTING, NATURAL | {"validation_share": 0}, OK),
-        (SETTING, ALL_LABELS, OK),
-        (SETTING, ALL_LABELS | {"validation_share": 0}, OK),
-        (SETTING, ALL_LABELS | {"validation_share": 1}, f"{SETTING}.validation_share = 1: input should be less than 1"),
+        (SPLIT, UNKNOWN | {"n1": 2}, f"{SPLIT}: n1 = 2 with gamma_labeled = 3 leaves the last class empty"),
+        (SPLIT, NATURAL | {"labeled_share": 0}, f"{SPLIT}.labeled_share = 0: input should be greater than 0"),
+        (f"{SPLIT}.validation", 0, OK),
+        (f"{SPLIT}.validation", -1, f"{SPLIT}.validation = -1: input should be greater than or equal to 0"),
+        (SPLIT, UNKNOWN | {"validation": 0}, OK),
+        (SPLIT, NATURAL | {"validation_share": 0}, OK),
+        (SPLIT, ALL_LABELS, OK),
+        (SPLIT, ALL_LABELS | {"validation_share": 0}, OK),
+        (SPLIT, ALL_LABELS | {"validation_share": 1}, f"{SPLIT}.validation_share = 1: input should be less than 1"),
         (
-            SETTING,
+            SPLIT,
             ALL_LABELS | {"labeled_share": 0.5},
-            f"{SETTING}: unknown key 'labeled_share', did you mean val",
+            f"{SPLIT}: unknown key 'labeled_share', did you mean val",
         ),
-        (SETTING, NATURAL | {"labeled_share": 0.9}, f"{SETTING}: labeled_share + validation_share = 1 leaves nothing"),
+        (SPLIT, NATURAL | {"labeled_share": 0.9}, f"{SPLIT}: labeled_share + validation_share = 1 leaves nothing"),
         ("datasets.shapes.source.test_share", 1, "datasets.shapes.source.test_share = 1: input should be less than 1"),
         ("grid.sweep", [], OK),
         ("grid.sweep", ["lp"], "grid.sweep = 'lp' is not in sweeps (allowed: frozen)"),
@@ -192,7 +192,7 @@ def change(params: dict, key: str, value: object) -> None:
         (
             "sweeps.frozen",
             {"train.lr": [n / 200 for n in range(1, 102)], "dlf.eta": [n / 100 for n in range(100)]},
-            "sweeps.frozen: 10100 settings (allowed: at most 10000)",
+            "sweeps.frozen: 10100 trials (allowed: at most 10000)",
         ),
         ("train.accumulate", 3, "train: accumulate = 3 does not divide batch_size = 4"),
         ("methods.scratch.train.accumulate", 2, "methods.scratch: accumulate: tune: scratch learns batch statistics"),
@@ -224,7 +224,7 @@ def change(params: dict, key: str, value: object) -> None:
         ),
         ("datasets.shapes.prompt", 3, "datasets.shapes.prompt = 3: input should be text"),
         ("grid.method", ["lpp"], "grid.method = 'lpp' is not in methods (allowed: zero_shot, lp, lft, fft, ulfine, "),
-        ("grid.setting", ["flat"], "grid.setting = 'flat' is not in datasets.shapes.settings (allowed: tail)"),
+        ("grid.split", ["flat"], "grid.split = 'flat' is not in datasets.shapes.splits (allowed: tail)"),
         ("grid.seed", [0, 0], "grid.seed: [0, 0] names an entry twice"),
         (
             "backbones.tiny.pretrained",
@@ -330,9 +330,9 @@ def test_no_pattern_is_left_that_a_user_would_have_to_read():
 
 def test_cells_that_dvc_would_take_for_one_are_refused():
     names = {"backbone": ["x"], "method": ["m"], "seed": [0], "baseline": [], "sweep": []}
-    Grid(dataset=["a", "a-b"], setting=["c", "d"], **names)
-    with pytest.raises(ValueError, match=r"two cells would both be a-b-c-0 to DVC; rename one of dataset, setting"):
-        Grid(dataset=["a", "a-b"], setting=["b-c", "c"], **names)
+    Grid(dataset=["a", "a-b"], split=["c", "d"], **names)
+    with pytest.raises(ValueError, match=r"two cells would both be a-b-c-0 to DVC; rename one of dataset, split"):
+        Grid(dataset=["a", "a-b"], split=["b-c", "c"], **names)
 
 
 def test_the_parameters_as_committed_are_right():

@@ -6,7 +6,8 @@ from ulfine.data.features import VIEWS, Features
 from ulfine.data.store import Store
 from ulfine.params.augmentation import Augmentation
 from ulfine.params.train import Train
-from ulfine.training.batches import Batches, CachedViews, PictureViews, plain_batches, shuffled
+from ulfine.rng import shuffled
+from ulfine.training.batches import Batches, CachedViews, PictureViews, plain_batches
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,8 @@ from ulfine.models.classifiers import CosineClassifier, UnitFeatures
 from ulfine.params.method import Method
 from ulfine.params.train import Train
 from ulfine.training.batches import Batch
-from ulfine.training.learner import Learner, Start
+from ulfine.training.learner import Learner
+from ulfine.training.start import Start
 
 TEXT = F.normalize(torch.tensor([[1.0, 2.0, 0.0], [1.0, 0.0, 2.0]]), dim=-1)
 LOG_PRIOR = torch.log(torch.tensor([0.75, 0.25]))

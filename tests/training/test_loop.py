@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.unhurried import Unhurried
+from tests.helpers.unhurried import Unhurried
 from ulfine.data.augmentation import five_crops
 from ulfine.models.classifiers import CosineClassifier, UnitFeatures
 from ulfine.params.method import Method
@@ -17,9 +17,11 @@ from ulfine.training import loop
 from ulfine.training.average import WeightAverage
 from ulfine.training.batches import Batches
 from ulfine.training.checkpoint import Checkpoint
-from ulfine.training.flops import counted, head_flops
+from ulfine.training.flops import head_flops, step_and_count
 from ulfine.training.history import History
-from ulfine.training.learner import Learner, Start
+from ulfine.training.learner import Learner
+from ulfine.training.predict import predict
+from ulfine.training.start import Start
 
 CPU = torch.device("cpu")
 
@@ -79,7 +81,7 @@ def eager_checkpoints(monkeypatch):
 def test_training_learns_what_can_be_learned(params, tmp_path):
     run = Run(params, tmp_path, steps=60)
     cost = run.fit()
-    predicted = loop.predict(run.learner, run.views, "test", np.arange(60))
+    predicted = predict(run.learner, run.views, "test", np.arange(60))
     assert (predicted["fused"].argmax(1) == np.arange(60) % 3).mean() > 0.95
     assert cost.images_seen == 60 * (4 + 8 + 8) and cost.flops > 0
     losses = [row["loss"] for row in run.history.rows.steps]
@@ -216,7 +218,7 @@ def test_five_crops_are_averaged(params, tmp_path):
     crops = five_crops(Pictures().plain("", range(2)))
     assert {tuple(crop.shape) for crop in crops} == {(2, 11, 11, 3)}
     expected = torch.stack([learner.linear(learner.encoder(crop)) for crop in crops]).mean(0)
-    found = loop.predict(learner, Pictures(), "test", np.arange(2), crops=5)["linear"]
+    found = predict(learner, Pictures(), "test", np.arange(2), crops=5)["linear"]
     torch.testing.assert_close(torch.from_numpy(found), expected.detach())
 
 
@@ -226,7 +228,7 @@ def test_operations_of_a_convolution_by_hand(groups, frozen):
     layer = nn.Conv2d(8, 8, 3, padding=1, groups=groups).requires_grad_(not frozen)
     x = torch.randn(2, 8, 5, 5, requires_grad=True)
     forward = 2 * (2 * 8 * 5 * 5) * (8 // groups * 9)  # two for a multiply-add, per output, per weight it meets
-    assert counted(lambda: layer(x).sum().backward()) == forward * (2 if frozen else 3)
+    assert step_and_count(lambda: layer(x).sum().backward()) == forward * (2 if frozen else 3)
 
 
 @pytest.mark.parametrize("method", ["lp", "frozen", "ulfine_frozen", "buffer"])
@@ -247,4 +249,4 @@ def test_operations_of_heads_are_those_that_torch_counts(params, tmp_path, metho
         sum(run.learner.losses(result).values()).backward()
         run.learner.adapt(0, result)
 
-    assert head_flops(run.learner, 4, 4 * ratio) == counted(step)
+    assert head_flops(run.learner, 4, 4 * ratio) == step_and_count(step)

@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from ulfine.data.features import Text
 from ulfine.data.store import Store
 from ulfine.params.method import Method
-from ulfine.params.sweep import applied, settings
-from ulfine.params.train import Train, TrainOverrides
+from ulfine.params.sweep import applied, trials
+from ulfine.params.train import Train
 from ulfine.training import run, sweep
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.inputs import Inputs
+from ulfine.training.start import start_from_text
 
 CPU = torch.device("cpu")
 CLASSES, WIDTH, PICTURES = 4, 12, 80
@@ -90,16 +91,16 @@ def varied(params: dict, name: str) -> list[tuple[Method, Train]]:
         values["paf"] |= {"projection": {"orthogonality_by": "projection"}, "buffer": {"prototypes": "buffer"}}.get(
             name, {}
         )
-    train = params["train"] | {"steps": 15, "log_every": 5, "logit_adjustment": 0 if name == "adjusted" else 1}
-    none = TrainOverrides()
-    return [applied(each, Method(**values), train, none) for each in settings(VALUES[name])]
+    options = {"steps": 15, "log_every": 5, "logit_adjustment": 0 if name == "adjusted" else 1}
+    train = Train(**params["train"] | options)
+    return [applied(each, Method(**values), train) for each in trials(VALUES[name])]
 
 
-def alone(inputs, setting, folder, seed):
-    method, train = setting
+def alone(inputs, trial, folder, seed):
+    method, train = trial
     found = run.train(
         inputs,
-        load_tower=None,
+        start=lambda: start_from_text(inputs, train),
         method=method,
         options=train,
         augmentation=None,
@@ -116,24 +117,24 @@ def test_each_head_equals_its_own_run(inputs, params, tmp_path, name):
     rows = sweep.sweep(inputs, found, dict, seed=7, device=CPU, checkpoint=Checkpoint(tmp_path / "all.pt", CPU))
     assert len(rows) == len(found)
     distinct = set()
-    for setting, together in zip(found, rows, strict=True):
-        expected = alone(inputs, setting, tmp_path, 7)
+    for trial, together in zip(found, rows, strict=True):
+        expected = alone(inputs, trial, tmp_path, 7)
         assert together.keys() == expected.keys() - {"labels"}
         for classifier, logits in together.items():
             np.testing.assert_allclose(logits, expected[classifier], rtol=1e-5, atol=1e-5)
         distinct.add(together["linear"].tobytes())
-    assert len(distinct) >= len(found) // 4  # the settings do something
+    assert len(distinct) >= len(found) // 4  # the trials do something
 
 
-def test_settings_are_grouped_by_what_cannot_differ_within_a_training(params):
+def test_trials_are_grouped_by_what_cannot_differ_within_a_training(params):
     found = varied(params, "projection")
-    assert [sorted(group) for group in sweep.groups(found)] == [[0, 3], [1, 4], [2, 5]]
+    assert [sorted(group) for group in sweep.groups(found)] == [[0, 1], [2, 3], [4, 5]]
     assert [len(group) for group in sweep.groups(varied(params, "lp") * 5)] == [128, 128, 64]
 
 
 def test_a_head_that_diverges_leaves_the_others_alone(inputs, params, tmp_path):
-    train = params["train"] | {"steps": 15}
-    found = [applied({"train.lr": lr}, Method(tune="head"), train, TrainOverrides()) for lr in (0.01, 1e38)]
+    train = Train(**params["train"] | {"steps": 15})
+    found = [applied({"train.lr": lr}, Method(tune="head"), train) for lr in (0.01, 1e38)]
     rows = sweep.sweep(inputs, found, dict, seed=7, device=CPU, checkpoint=Checkpoint(tmp_path / "all.pt", CPU))
     assert not np.isfinite(rows[1]["linear"]).all()
     np.testing.assert_allclose(rows[0]["linear"], alone(inputs, found[0], tmp_path, 7)["linear"], rtol=1e-5, atol=1e-4)
@@ -166,7 +167,7 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was(inputs, params, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("setting", "message"),
+    ("trial", "message"),
     [
         ({"paf.mu": 0.1}, r"key 'paf\.mu': not one of this method \(allowed: a key of train\)"),
         ({"threshold": 0.1}, r"key 'threshold': not one of this method"),
@@ -175,6 +176,6 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was(inputs, params, tmp_path, 
         ({"train.test_crops": 5}, r"test_crops = 5: tune: head sees cached features"),
     ],
 )
-def test_a_wrong_setting_is_named(params, setting, message):
+def test_a_wrong_trial_is_named(params, trial, message):
     with pytest.raises(ValueError, match=message):
-        applied(setting, Method(tune="head"), params["train"], TrainOverrides())
+        applied(trial, Method(tune="head"), Train(**params["train"]))

@@ -11,18 +11,11 @@ from torch import Tensor
 from ulfine.data.randaugment import picked, rand_augment
 from ulfine.data.resident import sent
 from ulfine.params.augmentation import Augmentation, Strong, Weak
+from ulfine.rng import CUTOUT, RANDAUGMENT, generator, key
 
 GREY = 127  # fill of cutout
 LEAST_AREA = 0.08  # of LIFT+'s crops at the start, as a share of the picture
 CROP = 224 / 248  # side of LIFT's five crops, as a share of the picture's
-
-
-def key(*parts: int) -> int:
-    """A seed from several integers (run seed, step, stream); different parts give unrelated seeds.
-
-    Their number comes first, since SeedSequence pads with zeros: (1, 2) and (1, 2, 0) are the same to it.
-    """
-    return int(np.random.SeedSequence([len(parts), *parts]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def weak_views(images: Tensor, weak: Weak, seed: int) -> Tensor:
@@ -31,7 +24,7 @@ def weak_views(images: Tensor, weak: Weak, seed: int) -> Tensor:
     images: (B, side, side, 3) uint8. Returns the same shape, type and device. FixMatch, TorchSSL and USB pad by 1/8 of
     the side.
     """
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     count, side = images.shape[:2]
     pad = round(weak.pad * side)
     top, left = rng.integers(0, 2 * pad + 1, (2, count))
@@ -50,7 +43,7 @@ def strong_views(images: Tensor, augmentation: Augmentation, seed: int) -> Tenso
     """
     strong = augmentation.strong
     views = weak_views(images, augmentation.weak, seed)
-    return cutout(rand_augment(views, strong.operations, strong.magnitude, key(seed, 2)), strong, seed)
+    return cutout(rand_augment(views, strong.operations, strong.magnitude, key(seed, RANDAUGMENT)), strong, seed)
 
 
 def cutout(images: Tensor, strong: Strong, seed: int) -> Tensor:
@@ -58,7 +51,7 @@ def cutout(images: Tensor, strong: Strong, seed: int) -> Tensor:
 
     images: (B, side, side, 3) uint8. Returns the same shape, type and device.
     """
-    rng = np.random.default_rng(key(seed, 1))
+    rng = generator(key(seed, CUTOUT))
     count, side = images.shape[:2]
     size = round(strong.cutout * side)
     corners = rng.integers(0, side, (2, count, 1)) - size // 2
@@ -78,7 +71,7 @@ def minimalist_views(images: Tensor, seed: int, done: float) -> Tensor:
     not epoch.
     """
     least = LEAST_AREA + (1 - LEAST_AREA) * (1 - np.sqrt(1 - done**2))
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     count, side = images.shape[:2]
     sizes = np.rint(side * np.sqrt(rng.uniform(least, 1, count))).astype(int).clip(1, side)
     top, left = rng.integers(0, side - sizes + 1, (2, count))
@@ -108,7 +101,7 @@ def five_crops(images: Tensor) -> list[Tensor]:
 
 
 def _enlarged(images: Tensor, first: np.ndarray, sizes: np.ndarray) -> Tensor:
-    """Each picture's `sizes` rows from `first` on, enlarged to all of the height: Keys' cubic with a = -1/2.
+    """Enlarge each picture's `sizes` rows from `first` on to all of the height: Keys' cubic with a = -1/2.
 
     A row is a weighted sum of its four nearest in the crop; fewer at the crop's edges, and the weights still add to 1.
     """

@@ -19,7 +19,7 @@ def tidy(text: str) -> str:
 
 
 def alike(text: str) -> str:
-    """What texts have in common that read the same.
+    """The form that texts share when they read the same.
 
     Case, underscores, white space, invisible characters, HTML entities and the compatibility forms of Unicode (NFKC:
     full-width letters, the ligature ﬁ) do not count. It stands for what tokenizers of CLIP clean away, where none is

@@ -14,9 +14,9 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from ulfine.errors import machine_failed
-from ulfine.files import md5, naming, new_folder
+from ulfine.files import md5, naming_file, new_folder
+from ulfine.locks import alone
 from ulfine.progress import progress
-from ulfine.trust.locks import alone
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 60  # seconds without a byte
@@ -121,7 +121,7 @@ def _receive(url: str, part: Path) -> None:
 
 
 def _append(response: HTTPResponse, part: Path, start: int, total: int | None) -> None:
-    with naming(part), part.open("ab") as file, progress(total, part.stem, "B", start) as bar:
+    with naming_file(part), part.open("ab") as file, progress(total, part.stem, "B", start) as bar:
         file.truncate(start)
         while chunk := _read(response):
             file.write(chunk)

@@ -29,7 +29,7 @@ CHUNK = 4096  # rows read at once
 
 
 class Batch(NamedTuple):
-    """Where a batch is."""
+    """The place of a batch."""
 
     file: Path
     member: str | None  # of a .zip

@@ -22,7 +22,7 @@ TEXT, META = "text.safetensors", "meta.json"
 
 @dataclass(frozen=True)
 class Text:
-    """What the text tower says about the classes.
+    """The text tower's view of the classes.
 
     Both prototypes have unit rows before centring; the means are over open_clip's ImageNet class names.
     """
@@ -48,7 +48,7 @@ class Features:
         """Text prototypes in one space.
 
         Raises:
-            ValueError: text cannot be lifted into this space.
+            ValueError: text cannot be mapped into this space.
         """
         tensors = read_tensors(self.folder / TEXT)
         if f"{space}.prototypes" not in tensors:

@@ -15,6 +15,7 @@ from ulfine.data.store import PARTS, Counts, LeftOut, Loaded, Part
 from ulfine.errors import printable
 from ulfine.files import located
 from ulfine.params.dataset import FolderSource, ImageNetSource, TorchvisionSource
+from ulfine.rng import generator
 
 
 class Files(NamedTuple):
@@ -177,7 +178,7 @@ def _held_out(scan: Scan, share: float) -> dict[str, dict[str, Files]]:
         if len(names) < 2:
             raise ValueError(f"{folder}: has 1 picture; with test_share a class needs at least 2")
         count = min(max(1, round(share * len(names))), len(names) - 1)
-        drawn = set(np.random.default_rng(list(name.encode())).choice(len(names), count, replace=False).tolist())
+        drawn = set(generator(*name.encode()).choice(len(names), count, replace=False).tolist())
         parts["test"][name] = Files(folder, [names[i] for i in sorted(drawn)])
         parts["train"][name] = Files(folder, [other for i, other in enumerate(names) if i not in drawn])
     return parts

@@ -109,7 +109,7 @@ def read(path: str | Path, resolution: int) -> np.ndarray:
 
 
 def _machine_failure(error: Exception) -> str | None:
-    """What failed, if it was not the file."""
+    """The failure of the machine, if the file is not to blame."""
     if not machine_failed(error):
         return None
     return error.strerror if isinstance(error, OSError) else "not enough memory"

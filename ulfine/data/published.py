@@ -82,7 +82,7 @@ def _squares(found: tuple[list[str], dict[str, Arrays]], resolution: int) -> tup
 
 
 def _require_whole(folder: Path, hashes: dict[str, str]) -> None:
-    """What torchvision left unpacked, which a break may have cut."""
+    """The folder that torchvision unpacked, which an interruption may have left incomplete."""
     for name, expected in hashes.items():
         if not (folder / name).is_file():
             raise ValueError(f"{folder}: lacks {name}; delete the folder and run again")
@@ -115,7 +115,7 @@ def _cifar(kind: Any, root: Path) -> tuple[list[str], dict[str, Arrays]]:
 
 
 def _cifar_batches(kind: Any, root: Path) -> tuple[Path, dict[str, Any]]:
-    """Where they are, for messages, and what each file holds."""
+    """The folder, for messages, and the content of each file."""
     hashes = dict([*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])])
     folder, archive = root / kind.base_folder, root / kind.filename
     found = {}

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ulfine.data.resident import sent
+from ulfine.rng import generator
 
 MOVES = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 KNOWN = ("Posterize", "Solarize", "Brightness", "Contrast")  # look-up tables that are made once
@@ -29,7 +30,7 @@ GREY = (19595, 38470, 7471)  # weights of ITU-R 601 luma times 2^16, as in Pillo
 
 
 class Draws(NamedTuple):
-    """What happens to each picture of a layer: (B,) indices into OPERATIONS, (B,) signs, 1 or -1 (may go unused)."""
+    """The operation of one layer on each picture: (B,) indices into OPERATIONS, (B,) signs, 1 or -1 (may go unused)."""
 
     operations: np.ndarray
     signs: np.ndarray
@@ -67,7 +68,7 @@ def rand_augment(images: Tensor, operations: int, magnitude: int, seed: int) -> 
 
 def drawn(count: int, operations: int, seed: int) -> list[Draws]:
     """One layer after the other, for `count` pictures."""
-    kinds = np.random.default_rng(seed).integers(0, 2 * len(OPERATIONS), (operations, count))
+    kinds = generator(seed).integers(0, 2 * len(OPERATIONS), (operations, count))
     negative, chosen = np.divmod(kinds, len(OPERATIONS))
     return [Draws(*layer) for layer in zip(chosen, 1 - 2 * negative, strict=True)]
 

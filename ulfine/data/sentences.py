@@ -1,4 +1,4 @@
-"""What the text tower reads for each class: its name in every template, or sentences of its own."""
+"""Sentences for the text tower: the name of each class in every template, or sentences of its own."""
 
 from pathlib import Path
 from typing import Annotated

@@ -8,7 +8,8 @@ import numpy as np
 
 from ulfine.data.store import Counts, counted
 from ulfine.files import digest
-from ulfine.params.dataset import ExponentialSetting, NaturalSetting, NaturalUnknownSetting, Setting, UnknownSetting
+from ulfine.params.dataset import ExponentialSplit, NaturalSplit, NaturalUnknownSplit, Split, UnknownSplit
+from ulfine.rng import PICTURES, RANKS, generator
 
 
 class ClassError(ValueError):
@@ -20,7 +21,7 @@ class ClassError(ValueError):
 
 
 @contextmanager
-def naming(classes: list[str] | None, skipped: Mapping[str, int] | None = None) -> Iterator[None]:
+def naming_classes(classes: list[str] | None, skipped: Mapping[str, int] | None = None) -> Iterator[None]:
     """Let errors about a class say its name, where names are known, in the place of its number.
 
     skipped: by class, the pictures that it would have if they could be read.
@@ -55,16 +56,16 @@ def decaying_counts(largest: int, gamma: float, classes: int) -> list[int]:
     return [int(largest * ratio**rank) for rank in range(classes - 1)] + [int(largest / gamma)]
 
 
-def unlabeled_counts(setting: ExponentialSetting, classes: int) -> list[int]:
+def unlabeled_counts(split: ExponentialSplit, classes: int) -> list[int]:
     """Unlabeled pictures of each class, by rank of the labeled classes.
 
     `reversed` turns the decaying list round: the labeled head has the fewest unlabeled pictures (ACR, CCL, SimPro).
     `middle` is its even ranks turned round, then its odd ones; `head-tail` its odd ranks, then its even ones turned
     round (SimPro, `make_imb_data`, flags 3 and 4; CPG's helpers swap the two names).
     """
-    counts = decaying_counts(setting.m1, setting.gamma_unlabeled, classes)
+    counts = decaying_counts(split.m1, split.gamma_unlabeled, classes)
     even, odd = counts[::2], counts[1::2]
-    match setting.shape:
+    match split.shape:
         case "reversed":
             return counts[::-1]
         case "middle":
@@ -75,19 +76,19 @@ def unlabeled_counts(setting: ExponentialSetting, classes: int) -> list[int]:
             return counts
 
 
-def class_order(setting: Setting, sizes: list[int], seed: int) -> list[int]:
+def class_order(split: Split, sizes: list[int], seed: int) -> list[int]:
     """The class at each rank, head first: label order, or drawn by the seed; for natural shapes by size, ties by label.
 
     sizes: (K,) training pictures of each class.
     """
-    if isinstance(setting, NaturalSetting | NaturalUnknownSetting):
+    if isinstance(split, NaturalSplit | NaturalUnknownSplit):
         return sorted(range(len(sizes)), key=lambda k: (-sizes[k], k))
-    if not setting.shuffle_ranks:
+    if not split.shuffle_ranks:
         return list(range(len(sizes)))
-    return np.random.default_rng([seed, 0]).permutation(len(sizes)).tolist()
+    return generator(seed, RANKS).permutation(len(sizes)).tolist()
 
 
-def wanted_counts(setting: Setting, sizes: list[int], seed: int) -> Wanted:
+def wanted_counts(split: Split, sizes: list[int], seed: int) -> Wanted:
     """Pictures of each class (by label, not by rank) for the labeled, unlabeled and validation sets.
 
     sizes: (K,) training pictures of each class.
@@ -95,25 +96,25 @@ def wanted_counts(setting: Setting, sizes: list[int], seed: int) -> Wanted:
     Raises:
         ValueError: a class would be left without a labeled or, with shape `natural`, without an unlabeled picture.
     """
-    if isinstance(setting, NaturalSetting):
-        return _natural_counts(setting, sizes)
-    if isinstance(setting, NaturalUnknownSetting):
-        return _natural_unknown_counts(setting, sizes)
+    if isinstance(split, NaturalSplit):
+        return _natural_counts(split, sizes)
+    if isinstance(split, NaturalUnknownSplit):
+        return _natural_unknown_counts(split, sizes)
     classes = len(sizes)
-    by_rank = {"labeled": decaying_counts(setting.n1, setting.gamma_labeled, classes)}
-    if isinstance(setting, ExponentialSetting):
-        by_rank["unlabeled"] = unlabeled_counts(setting, classes)
-    by_rank["validation"] = [setting.validation] * classes
-    rank = np.argsort(class_order(setting, sizes, seed))
+    by_rank = {"labeled": decaying_counts(split.n1, split.gamma_labeled, classes)}
+    if isinstance(split, ExponentialSplit):
+        by_rank["unlabeled"] = unlabeled_counts(split, classes)
+    by_rank["validation"] = [split.validation] * classes
+    rank = np.argsort(class_order(split, sizes, seed))
     wanted: Wanted = {name: [counts[rank[k]] for k in range(classes)] for name, counts in by_rank.items()}
-    return wanted | {"unlabeled": None} if isinstance(setting, UnknownSetting) else wanted
+    return wanted | {"unlabeled": None} if isinstance(split, UnknownSplit) else wanted
 
 
-def _natural_counts(setting: NaturalSetting, sizes: list[int]) -> Wanted:
+def _natural_counts(split: NaturalSplit, sizes: list[int]) -> Wanted:
     wanted: dict[str, list[int]] = {"labeled": [], "unlabeled": [], "validation": []}
     for k, size in enumerate(sizes):
-        labeled = max(1, round(setting.labeled_share * size))
-        held_out = _held_out(setting.validation_share, size)
+        labeled = max(1, round(split.labeled_share * size))
+        held_out = _held_out(split.validation_share, size)
         left = size - labeled - held_out
         if left < 1:
             raise ClassError(
@@ -126,8 +127,8 @@ def _natural_counts(setting: NaturalSetting, sizes: list[int]) -> Wanted:
     return dict(wanted)
 
 
-def _natural_unknown_counts(setting: NaturalUnknownSetting, sizes: list[int]) -> Wanted:
-    validation = [_held_out(setting.validation_share, size) for size in sizes]
+def _natural_unknown_counts(split: NaturalUnknownSplit, sizes: list[int]) -> Wanted:
+    validation = [_held_out(split.validation_share, size) for size in sizes]
     labeled = [size - held_out for size, held_out in zip(sizes, validation, strict=True)]
     for k, left in enumerate(labeled):
         if left < 1:
@@ -171,7 +172,7 @@ def draw(labels: np.ndarray, wanted: Wanted, seed: int) -> dict[str, np.ndarray]
     by_class = {name: counts for name, counts in wanted.items() if counts is not None}
     classes = len(by_class["labeled"])
     require_enough(wanted, counted(labels, classes))
-    rng = np.random.default_rng([seed, 1])
+    rng = generator(seed, PICTURES)
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in by_class}
     for k in range(classes):
         order = rng.permutation(np.flatnonzero(labels == k))
@@ -182,19 +183,19 @@ def draw(labels: np.ndarray, wanted: Wanted, seed: int) -> dict[str, np.ndarray]
     return indices | {name: np.flatnonzero(labels < 0) for name, counts in wanted.items() if counts is None}
 
 
-def manifest(setting: Setting, labels: np.ndarray, classes: int, seed: int) -> dict[str, Any]:
-    """What the split stage writes: class order, counts by label, sorted indices, and a hash over all of it.
+def draw_split(split: Split, labels: np.ndarray, classes: int, seed: int) -> dict[str, Any]:
+    """Draw a split: class order, counts by label, sorted indices, and a hash over all of it.
 
     Counts are those of the disjoint sets, and None for a pool of unknown classes. `include_labeled_in_unlabeled` adds
     the labeled indices to the unlabeled ones and changes nothing else.
     """
     sizes = counted(labels, classes).by_class
-    wanted = wanted_counts(setting, sizes, seed)
+    wanted = wanted_counts(split, sizes, seed)
     indices = draw(labels, wanted, seed)
-    if setting.include_labeled_in_unlabeled:
+    if split.include_labeled_in_unlabeled:
         indices["unlabeled"] = np.union1d(indices["unlabeled"], indices["labeled"])
     content = {
-        "class_order": class_order(setting, sizes, seed),
+        "class_order": class_order(split, sizes, seed),
         "counts": wanted,
         "indices": {name: part.tolist() for name, part in indices.items()},
         "seed": seed,
@@ -202,9 +203,9 @@ def manifest(setting: Setting, labels: np.ndarray, classes: int, seed: int) -> d
     return content | {"sha256": digest(content)}
 
 
-def summary(manifest: dict[str, Any], pictures: int) -> str:
-    """How many pictures are in each set of a manifest, and how many of the training `pictures` are in none."""
-    sets = {name: set(indices) for name, indices in manifest["indices"].items()}
+def summary(drawn: dict[str, Any], pictures: int) -> str:
+    """Say how many pictures are in each set of a drawn split, and how many of the training `pictures` are in none."""
+    sets = {name: set(indices) for name, indices in drawn["indices"].items()}
     copies = sets["unlabeled"] & sets["labeled"]
     counts = {name: len(sets[name]) for name in ("labeled", "unlabeled", "validation")}
     counts["unlabeled"] -= len(copies)

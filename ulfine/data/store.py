@@ -20,7 +20,7 @@ FEW = 5  # classes that a line names
 
 @dataclass(frozen=True)
 class Counts:
-    """How many pictures there are."""
+    """Numbers of pictures."""
 
     by_class: list[int]  # (K,) by label
     unknown: int  # without a label
@@ -34,7 +34,7 @@ def counted(labels: np.ndarray, classes: int) -> Counts:
 
 
 class Broken(NamedTuple):
-    """What stands in the place of a picture that cannot be read."""
+    """Stands in for a picture that cannot be read."""
 
     path: str  # relative to the source's folder
     reason: str
@@ -50,7 +50,7 @@ class Part:
 
 
 class LeftOut(NamedTuple):
-    """What lies among the pictures of a source and is not read."""
+    """Files among the pictures of a source that are not read."""
 
     links: int = 0  # symbolic links
     others: int = 0  # files that are no pictures by their names, or of no class
@@ -128,15 +128,15 @@ def write_store(folder: Path, loaded: Loaded, resolution: int, licence: str) -> 
 
 
 def _by_class(labels: np.ndarray, classes: list[str]) -> dict[str, int]:
-    """How many there are of each class that occurs. labels: (n,), -1 where unknown."""
+    """Count each class that occurs. labels: (n,), -1 where unknown."""
     return {
         WITHOUT if label < 0 else classes[label]: count
         for label, count in zip(*(found.tolist() for found in np.unique(labels, return_counts=True)), strict=True)
     }
 
 
-def few(by_part: dict[str, dict[str, int]]) -> str:
-    """How many pictures of all parts the largest classes have, and how many classes there are beside."""
+def largest(by_part: dict[str, dict[str, int]]) -> str:
+    """Say how many pictures of all parts the largest classes have, and how many more classes there are."""
     counts = sum(map(Counter, by_part.values()), Counter())
     first = sorted(counts, key=lambda name: (-counts[name], name))[:FEW]
     more = [f"{len(counts) - len(first)} more classes"] if len(counts) > len(first) else []

@@ -14,7 +14,7 @@ ADMITTED_TYPE = re.compile("[biuf][1248]")
 
 
 def unpickled(file: IO[bytes], name: str) -> Any:
-    """What a pickle holds; text of Python 2 is taken for Latin-1. name: of the file, for messages.
+    """The content of a pickle; text of Python 2 is read as Latin-1. name: of the file, for messages.
 
     Raises:
         ValueError: the pickle wants something that is not admitted, is damaged or is something else.
@@ -30,7 +30,7 @@ def unpickled(file: IO[bytes], name: str) -> Any:
 
 
 class _RefusedError(Exception):
-    """What must not be unpickled."""
+    """A pickle asks for something that must not be unpickled."""
 
 
 class _Unpickler(pickle._Unpickler):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from ulfine.pipeline import NAMES
+from ulfine.params.names import NAMES
 
 CELL = list(NAMES)
 GROUP = CELL[:-1]
@@ -17,7 +17,7 @@ MORE = ["pl_right_confidence", "pl_ece", "prior_error"]  # scores beyond those t
 COST = ["train_seconds", "images_seen", "flops", "trainable_params", "energy_joules", "peak_memory_mb", "device"]
 EQUAL = ["equal_accuracy", "steps_to_equal", "seconds_to_equal", "images_to_equal", "flops_to_equal"]
 PUBLISHED = ["published_images", "published_seconds", "published_flops"]
-SETTING = ["accuracy", "acc_head", "acc_medium", "acc_tail", "ece", "acc_linear", "acc_text", "acc_fused"]  # of a sweep
+TRIAL = ["accuracy", "acc_head", "acc_medium", "acc_tail", "ece", "acc_linear", "acc_text", "acc_fused"]  # of a sweep
 SHOWN = [
     "accuracy", "acc_head", "acc_medium", "acc_tail", "ece",
     "pl_accuracy", "pl_coverage", "pl_tail_recall", "pl_wrong_confidence",
@@ -38,14 +38,14 @@ def cost_table(cells: list[dict[str, Any]], published: dict[str, int]) -> pd.Dat
     what this training has cost, per view.
 
     Cells with a validation curve are compared at equal accuracy as well: the highest mean class recall on validation
-    pictures that all of them reach, of those with the same data set, setting and seed. What it took to get there is the
+    pictures that all of them reach, of those with the same data set, split and seed. What it took to get there is the
     share of the steps until the curve first does, at the mean cost of a step.
     """
     rows = [dict.fromkeys(EQUAL) | cell | _as_published(cell, published) for cell in cells]
     tasks: dict[tuple, list[dict[str, Any]]] = {}
     for row in rows:
         if row.get("validation_curve"):
-            tasks.setdefault((row["dataset"], row["setting"], row["seed"]), []).append(row)
+            tasks.setdefault((row["dataset"], row["split"], row["seed"]), []).append(row)
     for together in tasks.values():
         if len(together) > 1:
             target = min(max(point["accuracy"] for point in row["validation_curve"]) for row in together)
@@ -74,10 +74,10 @@ def _to_equal(row: dict[str, Any], target: float) -> dict[str, float]:
 
 
 def sweep_table(sweeps: list[tuple[dict[str, Any], list[dict[str, str]]]]) -> pd.DataFrame:
-    """sweep.csv: a row per setting, from the names of a sweep and its rows; what a sweep does not vary is empty."""
+    """sweep.csv: a row per trial, from the names of a sweep and its rows; what a sweep does not vary is empty."""
     rows = [names | row for names, found in sweeps for row in found]
     keys = dict.fromkeys(key for row in rows for key in row if "." in key)  # train.lr, paf.mu, ...
-    return pd.DataFrame(rows, columns=[*CELL, *keys, *SETTING])
+    return pd.DataFrame(rows, columns=[*CELL, *keys, *TRIAL])
 
 
 def summary_table(runs: pd.DataFrame) -> pd.DataFrame:

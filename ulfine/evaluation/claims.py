@@ -17,6 +17,7 @@ from scipy.stats import t as student
 from ulfine.evaluation.loaded import Loaded as Run
 from ulfine.evaluation.metrics import class_groups
 from ulfine.params.claims import Claims
+from ulfine.rng import generator
 
 SEEDS = 3  # fewer decide nothing
 TENTH = math.log10(0.1)
@@ -67,7 +68,7 @@ MEMBERS: dict[str, Callable[[list[int]], list[int]]] = {  # classes that an accu
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim on one data set, setting and backbone: its row in claims.json."""
+    """A claim on one data set, split and backbone: its row in claims.json."""
 
     claim: str
     sentence: str
@@ -89,7 +90,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Case:
-    """Where the claims are tested: one data set, setting and backbone, one family of methods."""
+    """A place to test the claims: one data set, split and backbone, one family of methods."""
 
     task: dict[str, str]
     family: str  # of FAMILIES
@@ -105,7 +106,7 @@ def verdicts(tasks: list[tuple[dict[str, str], Sequence[Run]]], options: Claims)
     """claims.json.
 
     Args:
-        tasks: data set, setting and backbone by name, and the runs there.
+        tasks: data set, split and backbone by name, and the runs there.
         options: which methods are meant; level, margin and draws.
     """
     cases = [
@@ -120,8 +121,8 @@ def verdicts(tasks: list[tuple[dict[str, str], Sequence[Run]]], options: Claims)
     found = [
         _finding(claim, case, options, alpha, reason) for (claim, case), reason in zip(pairs, reasons, strict=True)
     ]
-    settings = {"level": options.level, "margin": options.margin, "draws": options.draws, "tests": tests}
-    return settings | {"claims": [asdict(each) for each in found]}
+    stated = {"level": options.level, "margin": options.margin, "draws": options.draws, "tests": tests}
+    return stated | {"claims": [asdict(each) for each in found]}
 
 
 def by_role(runs: Sequence[Run], methods: dict[str, str]) -> dict[str, list[Run]]:
@@ -130,7 +131,7 @@ def by_role(runs: Sequence[Run], methods: dict[str, str]) -> dict[str, list[Run]
 
 
 def why_not(claim: Claim, case: Case, options: Claims) -> str | None:
-    """Why a claim cannot be tested on these runs; None where it can."""
+    """The reason why a claim cannot be tested on these runs; None where it can."""
     absent = [case.methods[role] for role in (claim.first, claim.second) if not case.runs[role]]
     if absent:
         return f"{' and '.join(absent)} {'was' if len(absent) == 1 else 'were'} not run"
@@ -150,7 +151,7 @@ def why_not(claim: Claim, case: Case, options: Claims) -> str | None:
 
 
 def rising(curves: list[list[dict[str, float]]]) -> float:
-    """By how much the last third of validation curves lies above the third before it, averaged over runs."""
+    """The rise of validation curves from their second third to their last, averaged over runs."""
     gains = []
     for curve in curves:
         third = max(1, len(curve) // 3)
@@ -188,7 +189,7 @@ def contributions(pairs: list[tuple[Run, Run]], quantity: str) -> np.ndarray:
 
 def bootstrap_interval(added: np.ndarray, labels: np.ndarray, alpha: float, draws: int, seed: int = 0) -> list[float]:
     """Percentile interval at 1 - alpha of the sum of (N,) `added`, pictures drawn anew within each class."""
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     sums = np.zeros(draws)
     for k in np.unique(labels):
         of_class = added[labels == k]

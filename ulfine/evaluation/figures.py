@@ -194,7 +194,7 @@ def _pooled(cosines: np.ndarray) -> np.ndarray:
 
 
 def fusion(run: Loaded) -> Figure | None:
-    """Whose class the fused logits give on test pictures, by class group."""
+    """Draw whose class the fused logits give on test pictures, by class group."""
     if run.fusion is None:
         return None
     figure, ((axes,),) = drawn(width=6.4, height=2.2)
@@ -237,7 +237,7 @@ def curves(runs: Sequence[Loaded], looks: Looks) -> Figure | None:
 
 def cost(costs: pd.DataFrame, runs: pd.DataFrame, looks: Looks) -> Figure | None:
     """Accuracy against operations and against seconds of training, both on a log scale: a point for each cell."""
-    table = runs.merge(costs, on=["dataset", "setting", "backbone", "method", "seed"], suffixes=("", "_"))
+    table = runs.merge(costs, on=["dataset", "split", "backbone", "method", "seed"], suffixes=("", "_"))
     table = table[table["flops"] > 0]
     if table.empty:
         return None
@@ -255,7 +255,7 @@ def cost(costs: pd.DataFrame, runs: pd.DataFrame, looks: Looks) -> Figure | None
 
 
 def sensitivity(sweep: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
-    """For each method of sweep.csv, validation accuracy by each key: its mean over the others, and the best of them."""
+    """Draw validation accuracy by each key of each method of sweep.csv: mean over the others, and the best of them."""
     keys = [key for key in sweep.columns if "." in key]
     for name, table in sweep.groupby("method", sort=False):
         used = [key for key in keys if table[key].notna().any() and table[key].nunique() > 1]

@@ -1,4 +1,4 @@
-"""Which figures a study has, with what to see in them."""
+"""The figures of a study, with their captions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def gallery(study: Study) -> Iterator[Drawn]:
                     yield Drawn(part, stem, f"{title(task)}. {caption}", figure)
         for name, figure in figures.sensitivity(study.tables["sweep"]):
             caption = (
-                f"Sensitivity of {name}: accuracy on validation pictures by each constant, over all settings of the "
+                f"Sensitivity of {name}: accuracy on validation pictures by each constant, over all trials of the "
                 "others: their mean, and the best. A flat line is a constant that does not matter."
             )
             yield Drawn("ablations", f"sensitivity-{name}", caption, figure)
@@ -107,7 +107,7 @@ def _of_task(runs: Sequence, looks: Looks, ulfine: str) -> Iterator[tuple[str, s
 
 
 def save(drawn: Sequence[Drawn], folder: Path) -> None:
-    """Each as SVG and as PDF; the same figure gives the same bytes."""
+    """Save each figure as SVG and as PDF; the same figure gives the same bytes."""
     with mpl.rc_context(STYLE):
         for each in drawn:
             each.figure.savefig(folder / f"{each.name}.svg", metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""What a report reads of one cell."""
+"""One cell, as a report reads it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Loaded:
     """One cell: its files, read as they are asked for.
 
     Args:
-        names: dataset, setting, backbone, method, seed.
+        names: dataset, split, backbone, method, seed.
         files: of its metrics, its record, and the folder of its run.
     """
 
@@ -63,7 +63,7 @@ class Loaded:
 
     @property
     def classifiers(self) -> dict[str, dict[str, Any]]:
-        """By CLASSIFIERS, scores of what each would make of the pool; empty without fusion."""
+        """Scores of the pseudo-labels of each of CLASSIFIERS; empty without fusion."""
         return self.metrics.get("classifiers", {})
 
     @cached_property
@@ -103,7 +103,7 @@ class Loaded:
 
     @cached_property
     def fusion(self) -> dict[str, dict[str, float | None]] | None:
-        """By AGREEMENT and class group, the share of test pictures, None without any; None without fusion."""
+        """Shares of test pictures by AGREEMENT and class group, None without any; None without fusion."""
         if "test.fused" not in self.logits:
             return None
         linear, text, fused = (self.logits[f"test.{name}"].argmax(1) for name in ("linear", "text", "fused"))

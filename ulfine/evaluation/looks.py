@@ -32,7 +32,7 @@ STYLE = {
 
 @dataclass(frozen=True)
 class Look:
-    """How a method is drawn."""
+    """The look of a method."""
 
     color: str
     line: str

@@ -47,7 +47,7 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[dict[str,
 
 
 def binned(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, float]]:
-    """The same from (N,) confidences and (N,) whether each prediction is right."""
+    """Calibration error from (N,) confidences and (N,) whether each prediction is right."""
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return [
         {
@@ -85,7 +85,7 @@ def scores(logits: np.ndarray, labels: np.ndarray, groups: dict[str, list[int]])
 
 
 def pseudo_label_scores(logits: np.ndarray, labels: np.ndarray, threshold: float, tail: list[int]) -> dict:
-    """How good the pseudo-labels of (N, K) logits are, against (N,) labels of the pool, -1 where unknown.
+    """Score the pseudo-labels of (N, K) logits against (N,) labels of the pool, -1 where unknown.
 
     pl_coverage: share of pictures at least as confident as the threshold. pl_accuracy: share of these that are right.
     pl_tail_recall: share of the pictures of the tail classes that are both. pl_wrong_confidence: mean confidence of all
@@ -115,7 +115,7 @@ def pseudo_label_scores(logits: np.ndarray, labels: np.ndarray, threshold: float
 def pool_scores(
     label: np.ndarray, confidence: np.ndarray, labels: np.ndarray, threshold: float, tail: list[int]
 ) -> dict:
-    """What one classifier would make of the pool: (N,) its labels and confidences against (N,) labels, -1 unknown.
+    """Score the pseudo-labels of one classifier: (N,) its labels and confidences against (N,) labels, -1 unknown.
 
     kept: share at least as confident as the threshold. right: share of the kept ones that are. tail_precision: share
     that is right of those kept as a tail class. tail_recall: share of the tail's pictures that is kept and right.

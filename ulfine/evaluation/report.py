@@ -1,4 +1,4 @@
-"""What the page of a study says, part by part."""
+"""The text of a study's page, part by part."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -132,7 +132,7 @@ def parts(study: Study, drawn: Sequence["Drawn"], folder: Path) -> list[Part]:
 
 
 def what_part(study: Study) -> Part:
-    """What was run, and what it can say."""
+    """Describe what was run, and what it can show."""
     runs = [run for _, of_task in study.tasks for run in of_task]
     seeds = dict.fromkeys(str(run.names["seed"]) for run in runs)
     counts = Counter(each["verdict"] for each in shown_claims(study))
@@ -207,7 +207,7 @@ def cell_id_of(metrics_file: str) -> str:
 
 
 def numbers(finding: dict[str, Any]) -> str:
-    """What a verdict stands on, as a sentence."""
+    """The evidence for a verdict, as a sentence."""
     if finding["mean"] is None:
         return f"{finding['reason']}."
     costs = finding["quantity"].startswith("log10")

@@ -1,4 +1,4 @@
-"""Scores of the settings of a sweep."""
+"""Scores of the trials of a sweep."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def scored(
 ) -> dict[str, float | None]:
     """A row of sweep.csv: scores of the classifier that decides, and the mean class recall of each classifier.
 
-    logits: (N, K) by classifier. All is None for a setting that diverged, whose logits are not finite.
+    logits: (N, K) by classifier. All is None for a trial that diverged, whose logits are not finite.
     """
     finite = all(np.isfinite(values).all() for values in logits.values())
     found: dict[str, dict[str, Any]] = {name: scores(x, labels, groups) for name, x in logits.items()} if finite else {}

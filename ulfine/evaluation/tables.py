@@ -9,7 +9,7 @@ from ulfine.evaluation.claims import t_interval
 from ulfine.evaluation.loaded import AGREEMENT, CLASSIFIERS, Loaded, methods_of
 from ulfine.evaluation.page import Row, Table, Text
 from ulfine.evaluation.pictures import Shown
-from ulfine.pipeline import NO_BACKBONE
+from ulfine.params.names import NO_BACKBONE
 
 MAIN = {
     "accuracy": "accuracy", "acc_head": "head", "acc_medium": "medium", "acc_tail": "tail",
@@ -43,16 +43,16 @@ COSTS = {
 PUBLISHED = ("method", "backbone", "value", "protocol", "source")
 NOTHING = Text("n/a", missing=True)
 FOLDED = 20  # rows, from which a table opens on demand
-Task = tuple[dict[str, str], list[Loaded]]  # data set, setting and backbone by name; the runs there
+Task = tuple[dict[str, str], list[Loaded]]  # data set, split and backbone by name; the runs there
 
 
 def title(names: dict[str, str]) -> str:
-    """Data set, setting and backbone as one line."""
+    """Data set, split and backbone as one line."""
     return ", ".join(names.values())
 
 
 def cell_id(names: dict[str, object]) -> str:
-    """Where the page tells of a cell."""
+    """The place on the page that tells of a cell."""
     return "cell-" + "-".join(str(value) for value in names.values())
 
 
@@ -82,7 +82,7 @@ def score_table(task: Task, summary: pd.DataFrame, scores: dict[str, str], missi
     missing: methods that were not run, which the table names.
     """
     names, runs = task
-    here = (summary["dataset"] == names["dataset"]) & (summary["setting"] == names["setting"])
+    here = (summary["dataset"] == names["dataset"]) & (summary["split"] == names["split"])
     rows = summary[here & summary["backbone"].isin([names["backbone"], NO_BACKBONE])]
     best = {score: _best(rows[f"{score}_mean"].astype(float).round(3), score) for score in scores}
     anchors = {run.method: cell_id(run.names) for run in reversed(runs)}
@@ -160,7 +160,7 @@ def difference_table(task: Task, reference: str) -> Table | None:
 
 
 def classifiers_table(task: Task) -> Table | None:
-    """What each classifier of a method that fuses would make of the pool: before and after PAF and DLF."""
+    """The pseudo-labels of each classifier of a method that fuses them: before and after PAF and DLF."""
     rows = []
     for method, runs in methods_of(task[1]).items():
         for name in CLASSIFIERS:
@@ -200,7 +200,7 @@ def assumptions_table(task: Task, method: str) -> Table | None:
 
 
 def fusion_table(task: Task) -> Table | None:
-    """Whose class the fused logits give on test pictures, as numbers."""
+    """The classifier whose class the fused logits give on test pictures, as numbers."""
     rows = []
     for run in task[1]:
         for group in run.groups if run.fusion else ():
@@ -213,7 +213,7 @@ def fusion_table(task: Task) -> Table | None:
 def cost_table(costs: pd.DataFrame) -> Table:
     """cost.csv as means over seeds."""
     rows = []
-    for names, group in costs.groupby(["dataset", "setting", "backbone", "method"], sort=False):
+    for names, group in costs.groupby(["dataset", "split", "backbone", "method"], sort=False):
         means = [group[column].astype(float).mean() for column in COSTS]
         rows.append(Row([Text(names[-1]), Text(", ".join(names[:-1])), *[Text(amount(mean)) for mean in means]]))
     devices = "; ".join(dict.fromkeys(costs["device"].fillna("an unknown device")))
@@ -221,9 +221,9 @@ def cost_table(costs: pd.DataFrame) -> Table:
 
 
 def published_table(task: Task, published: pd.DataFrame) -> Table | None:
-    """What others published on the same data set and setting; None where nothing is known."""
+    """Published results on the same data set and split; None where none are known."""
     names = task[0]
-    rows = published[(published["dataset"] == names["dataset"]) & published["setting"].isin(["", names["setting"]])]
+    rows = published[(published["dataset"] == names["dataset"]) & published["split"].isin(["", names["split"]])]
     cells = [
         Row([Text(row[key] if key != "value" else f"{row[key]:.1f}") for key in PUBLISHED])
         for _, row in rows.iterrows()

@@ -2,7 +2,7 @@
 
 `train.losses` names those that take part.
 
-To add one: write its function here and its name into `Loss` in ulfine/params/train.py (docs/extend.md).
+To add one: write its function, its line in LOSSES, and its name in `Loss` of ulfine/params/train.py (docs/extend.md).
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from ulfine.params.train import Train
 
 @dataclass(frozen=True)
 class Step:
-    """What one forward pass leaves for losses, the log and PAF. Logits are by classifier: linear, and maybe text.
+    """One forward pass, for losses, the log and PAF. Logits are by classifier: linear, and maybe text.
 
     Axes of heads, if any, stand in front; what all heads share has 1 there.
     """
@@ -46,7 +46,7 @@ def logit_adjusted(logits: Tensor, labels: Tensor, prior: Tensor, tau: Constant)
 
 
 def labeled(step: Step) -> Tensor:
-    """Of the linear classifier on labeled pictures (tau = 1: LIFT, LoFT; 2: ACR)."""
+    """The linear classifier on labeled pictures (tau = 1: LIFT, LoFT; 2: ACR)."""
     return logit_adjusted(step.labeled["linear"], step.labels, step.prior, step.options.logit_adjustment).mean(-1)
 
 
@@ -73,7 +73,7 @@ def text(step: Step) -> Tensor:
 
 
 def orthogonality(step: Step) -> Tensor:
-    """Of learnable prototypes."""
+    """Orthogonality of learnable prototypes."""
     return paf.orthogonality(step.prototypes)
 
 
@@ -82,6 +82,16 @@ def _against_targets(step: Step, *, hard: bool) -> Tensor:
     return logit_adjusted(step.strong, targets, step.unlabeled_prior, step.options.unlabeled_adjustment)
 
 
+LOSSES = {
+    "labeled": labeled,
+    "unlabeled": unlabeled,
+    "soft_rest": soft_rest,
+    "entropy": entropy,
+    "text": text,
+    "orthogonality": orthogonality,
+}
+
+
 def weighted(step: Step, weights: dict[str, Constant]) -> dict[str, Tensor]:
     """Each loss that `weights` names, times its weight."""
-    return {name: weight * globals()[name](step) for name, weight in weights.items()}
+    return {name: weight * LOSSES[name](step) for name, weight in weights.items()}

@@ -15,7 +15,7 @@ from ulfine.params.method import Paf
 
 
 class PrototypeFitting(nn.Module):
-    """What PAF remembers between steps; all of it are buffers, so a checkpoint holds it.
+    """The state of PAF between steps, in buffers, so that a checkpoint holds it.
 
     Args:
         text: (..., K, D) unit text prototypes, kept as the anchor.

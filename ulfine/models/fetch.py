@@ -1,4 +1,4 @@
-"""An open_clip model with its weights, made from what `ulfine/models/source.py` finds."""
+"""An open_clip model with its weights, made from what `ulfine/models/pretrained.py` finds."""
 
 import warnings
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ from ulfine.models import hub
 from ulfine.models.backbone import Tokenizer, Towers, build, mismatch, tokenizer
 from ulfine.models.fits import BIAS, require_fits, shapes
 from ulfine.models.foreign import require_own_names
+from ulfine.models.pretrained import find_pretrained
 from ulfine.models.resolution import native
-from ulfine.models.source import source
 from ulfine.models.tower import linear_projection
 from ulfine.params.backbone import Backbone
 
@@ -37,11 +37,11 @@ def fetch(spec: Backbone) -> Towers:
     Raises:
         ValueError: it does not exist, cannot be had, was changed, or its weights do not fit; nothing is unpickled.
     """
-    found = source(spec)
+    found = find_pretrained(spec)
     digest = proved(found.checkpoint, spec.sha256)
     config = found.config
     reads = _tokenizer(config["text_cfg"], spec.model)
-    with _naming(found.checkpoint, spec.model):
+    with _naming_weights(found.checkpoint, spec.model):
         held = shapes(found.checkpoint) if spec.local else {}  # releases of open_clip itself need its conversions
     if BIAS in held and config.get("init_logit_bias") is None:
         config = config | {"init_logit_bias": 0.0}  # trained with SigLIP's loss; a model's name does not tell
@@ -49,7 +49,7 @@ def fetch(spec: Backbone) -> Towers:
     if spec.local:
         require_own_names(model, held, found.checkpoint)
         require_fits(model, held, found.checkpoint, spec.model)
-    with _naming(found.checkpoint, spec.model):
+    with _naming_weights(found.checkpoint, spec.model):
         open_clip.load_checkpoint(model, str(found.checkpoint), strict=True, weights_only=True)
     set_model_preprocess_cfg(model, found.preprocess | {"size": native(model.visual)})
     projection = linear_projection(model.visual)
@@ -57,7 +57,7 @@ def fetch(spec: Backbone) -> Towers:
         model,
         config,
         reads,
-        lift=projection.weight.detach() if projection is not None else None,
+        text_map=projection.weight.detach() if projection is not None else None,
         origin=spec.origin,
         checkpoints={found.checkpoint.name: digest},
         revision=hub.revision(found.checkpoint),
@@ -91,8 +91,8 @@ def _one_line(error: Exception) -> str:
 
 
 @contextmanager
-def _naming(path: Path, name: str) -> Iterator[None]:
-    """Whatever reading a checkpoint raises, as one line that names it."""
+def _naming_weights(path: Path, name: str) -> Iterator[None]:
+    """Turn any error of reading a checkpoint into one line that names it."""
     try:
         with warnings.catch_warnings(action="ignore"):  # torch's, of a TorchScript archive: the error says it too
             yield
@@ -104,7 +104,7 @@ def _naming(path: Path, name: str) -> Iterator[None]:
 
 
 def _unreadable(path: Path, error: Exception) -> str | None:
-    """Why a file is no checkpoint that may be read; None where it is one."""
+    """The reason why a file is no checkpoint that may be read; None where it is one."""
     advice = "save its state_dict as .safetensors, or use a tag"
     if other := _other_kind(path):
         return other
@@ -121,7 +121,7 @@ def _unreadable(path: Path, error: Exception) -> str | None:
 
 
 def _other_kind(path: Path) -> str | None:
-    """What a file is that its name does not say, by how it begins."""
+    """The kind of a file whose name does not tell it, by its first bytes."""
     with path.open("rb") as file:
         begin = file.read(16)
     tensors = path.suffix == ".safetensors"

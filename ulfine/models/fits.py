@@ -77,5 +77,5 @@ def _side(visual: nn.Module, found: Shapes) -> int | None:
 
 
 def _differ(shape: tuple[int, ...], positions: Tensor) -> bool:
-    """In length; another width is another model, which open_clip refuses."""
+    """Resize in length; another width is another model, which open_clip refuses."""
     return len(shape) == 2 and shape[0] != len(positions) and shape[1] == positions.shape[1]

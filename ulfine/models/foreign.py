@@ -64,7 +64,7 @@ def _names(found: Iterable[str]) -> set[str]:
 
 
 def _prefix(found: Iterable[str], own: set[str]) -> str | None:
-    """What stands before the names of the model, if anything does."""
+    """The prefix of the model's names, if there is one."""
     best, most = None, len(own & _names(found))
     tried = {name[: place + 1] for name in found for place, sign in enumerate(name) if sign == "."}
     for prefix in sorted(tried, key=len):

@@ -1,4 +1,4 @@
-"""What a text tower is given of sentences: which are cut, and which classes become the same to it."""
+"""Checks sentences as a text tower sees them: which are cut, and which classes become the same to it."""
 
 from torch import Tensor
 
@@ -10,7 +10,7 @@ Sentences = dict[str, list[str]]  # the sentences of each class
 
 
 def cut_sentences(tokenizer: Tokenizer, classes: Sentences) -> str | None:
-    """How many sentences are longer than the tower takes, and the class of the first; None where all are whole.
+    """Count the sentences that are longer than the tower takes, and name the class of the first; None where all fit.
 
     With twice the room a tokenizer gives more of such a sentence, and more padding alone of another, on either side.
     """

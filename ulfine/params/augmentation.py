@@ -21,7 +21,7 @@ class Strong(Section):
 
 
 class Views(Section):
-    """How many views of each picture are cached as features, for trainings that do not change the tower."""
+    """Numbers of views of each picture that are cached as features, for trainings that do not change the tower."""
 
     weak: int = Field(ge=1, le=64, description="cached weak views of each training picture")
     strong: int = Field(ge=1, le=64, description="cached strong views of each training picture")

@@ -55,7 +55,7 @@ class Backbone(Section):
 
     @property
     def origin(self) -> str:
-        """Where the weights come from, on one line."""
+        """The origin of the weights, on one line."""
         return self.model if self.pretrained is None else f"{self.model}/{self.pretrained}"
 
     @model_validator(mode="after")

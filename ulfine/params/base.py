@@ -1,4 +1,4 @@
-"""What every section shares: unknown keys are refused, types are strict, an error is one line that names the key."""
+"""The base of every section: unknown keys are refused, types are strict, an error is one line that names the key."""
 
 import difflib
 import re
@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
-from ulfine.files import merge_mark
+from ulfine.files import canonical, merge_mark
 
 T = TypeVar("T")
 
@@ -82,6 +82,10 @@ class Section(BaseModel):
     """Base of every section of params.yaml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values without absent keys; the same for 2 and 2.0."""
+        return canonical(self.model_dump(mode="json", exclude_none=True))
 
     @model_validator(mode="before")
     @classmethod
@@ -214,7 +218,7 @@ def validated(kind: type[T], values: object, where: str) -> T:
 
 
 def _at_tag(error: ErrorDetails) -> ErrorDetails:
-    """Of a section of several kinds, a wrong or missing `kind` (or `shape`) as an error of that key like any other."""
+    """Turn a wrong or missing `kind` (or `shape`) of a section into an error of that key like any other."""
     if not error["type"].startswith("union_tag_"):
         return error
     at = {"loc": (*error["loc"], error["ctx"]["discriminator"].strip("'"))}

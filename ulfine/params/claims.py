@@ -8,7 +8,7 @@ FAMILIES = {"plain": "plain FixMatch", "adjusted": "with logit adjustment"}
 
 
 class Roles(Section):
-    """Which methods the claims are about."""
+    """The methods that the claims are about."""
 
     lp: Name = Field(description="method that stands for linear probing")
     lft: Name = Field(description="method that stands for lightweight fine-tuning")
@@ -22,7 +22,7 @@ class Roles(Section):
 
 
 class Claims(Section):
-    """Which methods the claims are about, and how they are tested."""
+    """The methods that the claims are about, and the tests."""
 
     plain: Roles = Field(description="methods without logit adjustment, which the paper's argument is about")
     adjusted: Roles = Field(description="methods with logit adjustment")
@@ -37,5 +37,5 @@ class Claims(Section):
     draws: int = Field(ge=1000, description="bootstrap samples of the test pictures")
 
     def families(self) -> dict[str, dict[str, str]]:
-        """By family, the method that stands for each role."""
+        """The method that stands for each role, by family."""
         return {name: getattr(self, name).methods() for name in FAMILIES}

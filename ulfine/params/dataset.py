@@ -1,4 +1,4 @@
-"""`datasets`: where pictures come from, and the long-tailed settings cut from them."""
+"""`datasets`: where pictures come from, and the long-tailed splits cut from them."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -135,7 +135,7 @@ IncludeLabeled = Annotated[
 ]
 
 
-class ExponentialSetting(Section):
+class ExponentialSplit(Section):
     """Labeled counts decay exponentially from head to tail; the unlabeled ones do as well, in an order of their own.
 
     Source: `make_imb_data` of ACR, CCL, FineSSL, LoFT and SimPro. `middle` and `head-tail` are SimPro's flags 3 and 4;
@@ -156,7 +156,7 @@ class ExponentialSetting(Section):
     include_labeled_in_unlabeled: IncludeLabeled
 
     @model_validator(mode="after")
-    def _leaves_no_class_empty(self) -> "ExponentialSetting":
+    def _leaves_no_class_empty(self) -> "ExponentialSplit":
         _require_no_empty_class("n1", self.n1, "gamma_labeled", self.gamma_labeled)
         _require_no_empty_class("m1", self.m1, "gamma_unlabeled", self.gamma_unlabeled)
         if self.shape == "uniform" and self.gamma_unlabeled != 1:
@@ -164,7 +164,7 @@ class ExponentialSetting(Section):
         return self
 
 
-class UnknownSetting(Section):
+class UnknownSplit(Section):
     """Labeled counts decay exponentially; the pool is every training picture without a label (STL-10)."""
 
     shape: Literal["unknown"] = Field(description="every picture without a label is in the pool")
@@ -175,12 +175,12 @@ class UnknownSetting(Section):
     include_labeled_in_unlabeled: IncludeLabeled
 
     @model_validator(mode="after")
-    def _leaves_no_class_empty(self) -> "UnknownSetting":
+    def _leaves_no_class_empty(self) -> "UnknownSplit":
         _require_no_empty_class("n1", self.n1, "gamma_labeled", self.gamma_labeled)
         return self
 
 
-class NaturalSetting(Section):
+class NaturalSplit(Section):
     """The long tail that the pictures have: a share of each class is labeled, a share held out, the rest unlabeled.
 
     Source: ACR and SimPro for ImageNet-127, 10 % labeled. They hold nothing out.
@@ -194,14 +194,14 @@ class NaturalSetting(Section):
     include_labeled_in_unlabeled: IncludeLabeled
 
     @model_validator(mode="after")
-    def _leaves_some_unlabeled(self) -> "NaturalSetting":
+    def _leaves_some_unlabeled(self) -> "NaturalSplit":
         total = self.labeled_share + self.validation_share
         if total >= 1:
             raise ValueError(f"labeled_share + validation_share = {total:g} leaves nothing unlabeled; must be below 1")
         return self
 
 
-class NaturalUnknownSetting(Section):
+class NaturalUnknownSplit(Section):
     """All labels that there are but for a share held out of each class, and as the pool all pictures without one."""
 
     shape: Literal["natural-unknown"] = Field(
@@ -211,9 +211,7 @@ class NaturalUnknownSetting(Section):
     include_labeled_in_unlabeled: IncludeLabeled
 
 
-Setting = Annotated[
-    ExponentialSetting | UnknownSetting | NaturalSetting | NaturalUnknownSetting, Field(discriminator="shape")
-]
+Split = Annotated[ExponentialSplit | UnknownSplit | NaturalSplit | NaturalUnknownSplit, Field(discriminator="shape")]
 
 
 def _require_no_empty_class(size_key: str, size: int, gamma_key: str, gamma: float) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ulfine.params.adapter import Adapter
-from ulfine.params.base import Section
+from ulfine.params.base import Name, Section
 from ulfine.params.train import Train, TrainOverrides
 
 
@@ -68,6 +68,11 @@ class Dlf(Section):
 class Method(Section):
     """One way of tuning."""
 
+    extends: Name | None = Field(
+        default=None,
+        description="the method that it begins as; what else stands here is laid over that: mappings merge, lists and "
+        "numbers replace, null deletes a key, and an adapter of another kind replaces the whole adapter",
+    )
     tune: Literal["none", "head", "adapters", "all", "scratch"] = Field(
         description="none: zero-shot; head: linear probing; adapters: lightweight; all: full fine-tuning; scratch: no "
         "tower at all, for `grid.baseline`"

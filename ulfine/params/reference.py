@@ -1,14 +1,18 @@
-"""docs/parameters.md, made from the models: every key of params.yaml, what it allows, what it means."""
+"""Every key of params.yaml, made from the models: a page for people, and a JSON schema for editors."""
 
+import json
+import re
 from typing import Any
 
 from ulfine.params.root import Params
 
 HEADER = """# Parameters
 
-Every key of `params.yaml`. Made by `python -m ulfine parameters` from `ulfine/params/`, where each is described once.
+Every key of `params.yaml`. Made by `ulfine reference` from `ulfine/params/`, where each is described once.
 `<name>` stands for a name of your own: letters, digits, `-` and `_`. The `train` of a data set or a method may hold any
-keys of `train`; the method's come last. Paths are relative to the repository, absolute, or begin with `~`.
+keys of `train`; the method's come last. Wherever one thing is laid over another (a split over `split`, a method over
+the one it extends, `train` over `train`), mappings merge key by key, anything else replaces, and null deletes. Paths
+are relative to the repository, absolute, or begin with `~`.
 
 | key | allowed | meaning |
 |---|---|---|
@@ -21,6 +25,43 @@ def reference() -> str:
     schema = Params.model_json_schema()
     rows = _rows("", schema, schema["$defs"])
     return HEADER + "".join(f"| `{key}` | {allowed} | {meaning} |\n" for key, allowed, meaning in rows)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of params.yaml as users write it: what is laid over something else may lack any key."""
+    found = _any_of(Params.model_json_schema())  # parts of a section may fit several kinds of it
+    definitions = found["$defs"]
+    dataset = definitions["Dataset"]["properties"]
+    (split,) = dataset["splits"]["patternProperties"].values()
+    dataset["split"] = split | {"description": dataset["split"]["description"]}
+    for name in _reached(definitions, json.dumps(split)):
+        definitions[name].pop("required", None)
+    for name in _reached(definitions, json.dumps(definitions["Method"])) | {"Method"}:
+        definitions[name].pop("required", None)
+        for key, field in definitions[name].get("properties", {}).items():
+            described = {word: field[word] for word in ("description",) if word in field}
+            definitions[name]["properties"][key] = {"anyOf": [field, {"type": "null"}]} | described
+    return found
+
+
+def _reached(definitions: dict[str, Any], text: str) -> set[str]:
+    """The definitions that a text of JSON refers to, directly or not."""
+    found, open_ = set(), [text]
+    while open_:
+        for name in set(re.findall(r'"#/\$defs/(\w+)"', open_.pop())) - found:
+            found.add(name)
+            open_.append(json.dumps(definitions[name]))
+    return found
+
+
+def _any_of(schema: Any) -> Any:
+    """`schema` with anyOf in the place of oneOf."""
+    if isinstance(schema, list):
+        return [_any_of(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: _any_of(value) for key, value in schema.items() if key != "discriminator"}
+    return {"anyOf" if key == "oneOf" else key: value for key, value in kept.items()}
 
 
 def _rows(prefix: str, schema: dict[str, Any], definitions: dict) -> list[tuple[str, str, str]]:
@@ -83,6 +124,8 @@ def _allowed(field: dict[str, Any], definitions: dict) -> str:
 
 
 def _allowed_inside(field: dict[str, Any], definitions: dict) -> str:
+    if field.get("additionalProperties") is True:
+        return "a section"
     if field["type"] == "array":
         return f"a list of {_allowed(field['items'], definitions)}"
     names, values = (_allowed(field[part], definitions) for part in ("propertyNames", "additionalProperties"))

@@ -1,8 +1,9 @@
 """The whole of params.yaml, checked at once: every section, and every pair that the grid asks for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -10,19 +11,20 @@ from ulfine.params.augmentation import Augmentation
 from ulfine.params.backbone import Backbone
 from ulfine.params.base import Name, Section, read_yaml, validated
 from ulfine.params.claims import Claims
-from ulfine.params.dataset import ClassNames, Prompts, Resolution, Setting, Source
+from ulfine.params.dataset import ClassNames, Prompts, Resolution, Source, Split
 from ulfine.params.grid import Grid
+from ulfine.params.inheritance import expanded, overlaid
 from ulfine.params.method import Method
+from ulfine.params.names import NO_BACKBONE
 from ulfine.params.page import Page
 from ulfine.params.runtime import Runtime
 from ulfine.params.schedule import Published
-from ulfine.params.sweep import Sweep, applied, settings
-from ulfine.params.train import Train, TrainOverrides, merged
-from ulfine.pipeline import NO_BACKBONE
+from ulfine.params.sweep import Sweep, applied, trials
+from ulfine.params.train import Train, TrainOverrides
 
 
 class Dataset(Section):
-    """Pictures, the words for their classes, and the settings cut from them."""
+    """Pictures, the words for their classes, and the splits cut from them."""
 
     source: Source = Field(description="where the pictures come from")
     resolution: Resolution = Field(description="side in pixels at which pictures are kept; augmentation works at it")
@@ -33,7 +35,10 @@ class Dataset(Section):
         description="`source`: as the source calls its classes; or a file that gives them names or sentences"
     )
     train: TrainOverrides = Field(description="what differs from `train` for this data set; {} for nothing")
-    settings: dict[Name, Setting] = Field(min_length=1, description="long-tailed splits by name")
+    split: dict[str, Any] | None = Field(
+        default=None, description="what all its splits share: any of their keys, which each of them may override"
+    )
+    splits: dict[Name, Split] = Field(min_length=1, description="long-tailed splits by name")
 
 
 class Params(Section):
@@ -57,6 +62,15 @@ class Params(Section):
     )
     runtime: Runtime = Field(description="where stages compute")
 
+    def training(self, dataset: str, method: str) -> Train | None:
+        """`train` with what the data set and then the method override; None for a method that trains nothing."""
+        if self.methods[method].tune == "none":
+            return None
+        values = self.train.model_dump()
+        for overrides in (self.datasets[dataset].train, self.methods[method].train):
+            values = overlaid(values, overrides.model_dump(exclude_unset=True) if overrides else {})
+        return validated(Train, values, f"train, with methods.{method}.train over datasets.{dataset}.train: ")
+
     @model_validator(mode="after")
     def _names_exist(self) -> "Params":
         if NO_BACKBONE in self.backbones:
@@ -72,8 +86,8 @@ class Params(Section):
         ):
             for name in getattr(self.grid, section):
                 _require(f"grid.{section}", name, names, place)
-        for dataset, setting in product(self.grid.dataset, self.grid.setting):
-            _require("grid.setting", setting, self.datasets[dataset].settings, f"datasets.{dataset}.settings")
+        for dataset, split in product(self.grid.dataset, self.grid.split):
+            _require("grid.split", split, self.datasets[dataset].splits, f"datasets.{dataset}.splits")
         for name in self.sweeps:
             heads = [each for each, method in self.methods.items() if method.tune == "head"]
             _require("sweeps", name, heads, "methods with tune: head")
@@ -81,26 +95,23 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _trainings_hold_together(self) -> "Params":
-        """What `train` is, once a data set and a method of the grid have overridden some of it."""
-        base = self.train.model_dump()
+        """Check `train` as each data set and method of the grid overrides it."""
         for dataset, name in product(self.grid.dataset, (*self.grid.method, *self.grid.baseline)):
-            method = self.methods[name]
-            where = f"train, with methods.{name}.train over datasets.{dataset}.train: "
-            if method.tune != "none":
-                train = validated(Train, merged(base, self.datasets[dataset].train, method.train), where)
+            train = self.training(dataset, name)
+            if train is not None:
                 try:
-                    method.require_fits(train)
+                    self.methods[name].require_fits(train)
                 except ValueError as error:
                     raise ValueError(f"methods.{name}: {error}") from None
         return self
 
     @model_validator(mode="after")
     def _sweeps_hold_together(self) -> "Params":
-        base = self.train.model_dump()
         for dataset, name in product(self.grid.dataset, self.grid.sweep):
-            for setting in settings(self.sweeps[name]):
+            for trial in trials(self.sweeps[name]):
                 try:
-                    applied(setting, self.methods[name], base, self.datasets[dataset].train)
+                    method = self.methods[name].model_copy(update={"train": None})
+                    applied(trial, method, self.training(dataset, name))
                 except ValueError as error:
                     raise ValueError(f"sweeps.{name}: {error}") from None
         return self
@@ -118,4 +129,17 @@ def load(path: Path) -> Params:
         ValueError: one line with the key, the value and what is allowed.
         FileNotFoundError: there is no such file.
     """
-    return validated(Params, read_yaml(path), f"{path}: ")
+    return params_of(read_yaml(path), f"{path}: ")
+
+
+def params_of(values: Mapping[str, Any], where: str) -> Params:
+    """The parameters in the values of a YAML file; `where` names it in the message.
+
+    Raises:
+        ValueError: as `load` says.
+    """
+    try:
+        full = expanded(values)
+    except ValueError as error:
+        raise ValueError(f"{where}{error}") from None
+    return validated(Params, full, where)

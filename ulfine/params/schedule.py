@@ -8,7 +8,7 @@ from ulfine.params.base import Section
 
 
 class Schedule(Section):
-    """How long a training is."""
+    """The length of a training."""
 
     steps: int = Field(ge=1, description="steps of the optimizer")
     batch_size: int = Field(ge=1, description="labeled pictures a step")

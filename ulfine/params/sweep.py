@@ -1,6 +1,5 @@
-"""`sweeps`: settings of one method on frozen features, trained side by side and scored on validation pictures."""
+"""`sweeps`: trials of one method on frozen features, trained side by side and scored on validation pictures."""
 
-from copy import deepcopy
 from itertools import product
 from math import prod
 from typing import Annotated, Any
@@ -9,9 +8,9 @@ from pydantic import AfterValidator, Field
 
 from ulfine.params.base import validated
 from ulfine.params.method import Method
-from ulfine.params.train import Train, TrainOverrides, merged
+from ulfine.params.train import Train
 
-MOST = 10_000  # settings
+MOST = 10_000  # trials
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -23,7 +22,7 @@ def _distinct(values: list[Any]) -> list[Any]:
 def _finite(sweep: dict[str, list[Any]]) -> dict[str, list[Any]]:
     number = prod(len(values) for values in sweep.values())
     if number > MOST:
-        raise ValueError(f"{number} settings (allowed: at most {MOST})")
+        raise ValueError(f"{number} trials (allowed: at most {MOST})")
     return sweep
 
 
@@ -31,37 +30,28 @@ Values = Annotated[list[bool | int | float | str], Field(min_length=1), AfterVal
 Sweep = Annotated[dict[str, Values], Field(min_length=1), AfterValidator(_finite)]
 
 
-def settings(sweep: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    """Every combination of the values, by key of the method; the last key changes first."""
-    return [dict(zip(sweep, values, strict=True)) for values in product(*sweep.values())]
+def trials(sweep: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """Every combination of the values, by key; keys in alphabetical order, of which the last changes first."""
+    return [dict(zip(sorted(sweep), values, strict=True)) for values in product(*(sweep[key] for key in sorted(sweep)))]
 
 
-def applied(
-    setting: dict[str, Any], method: Method, train: dict[str, Any], of_dataset: TrainOverrides
-) -> tuple[Method, Train]:
-    """The method and the training under one setting.
+def applied(trial: dict[str, Any], method: Method, train: Train) -> tuple[Method, Train]:
+    """The method and the training under one trial.
 
-    setting: values by key of the method, such as train.threshold, paf.mu, dlf.eta. method: as in the catalogue.
-    train: the section of this name. of_dataset: what the data set overrides of it.
+    trial: values by key, such as train.threshold, paf.mu, dlf.eta. train: resolved, with the overrides of the method.
 
     Raises:
         ValueError: the method has no such key, or does not allow the value.
     """
-    values = deepcopy(method.model_dump(exclude_unset=True))
-    for key, value in setting.items():
-        _set(values, key, value)
-    where = f"{', '.join(f'{key} = {value}' for key, value in setting.items())}: "
-    changed = validated(Method, values, where)
-    options = validated(Train, merged(train, of_dataset, changed.train), where)
+    sections = method.model_dump(exclude_none=True) | {"train": train.model_dump()}
+    for key, value in trial.items():
+        section, _, name = key.partition(".")
+        if not name or not isinstance(sections.get(section), dict):
+            allowed = ", ".join(sorted(key for key, inside in sections.items() if isinstance(inside, dict)))
+            raise ValueError(f"key {key!r}: not one of this method (allowed: a key of {allowed})")
+        sections[section][name] = value
+    where = f"{', '.join(f'{key} = {value}' for key, value in trial.items())}: "
+    options = validated(Train, sections.pop("train"), f"{where}train: ")
+    changed = validated(Method, sections, where)
     changed.require_fits(options)
     return changed, options
-
-
-def _set(values: dict[str, Any], key: str, value: Any) -> None:
-    section, _, name = key.partition(".")
-    if section == "train":
-        values.setdefault("train", {})
-    if not name or not isinstance(values.get(section), dict):
-        sections = ", ".join(sorted({"train"} | {key for key, inside in values.items() if isinstance(inside, dict)}))
-        raise ValueError(f"key {key!r}: not one of this method (allowed: a key of {sections})")
-    values[section][name] = value

@@ -1,7 +1,7 @@
 """`train`: what the trained methods share. A data set or a method overrides any of it under its own `train`."""
 
 from copy import copy
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, create_model, model_validator
 from pydantic.fields import FieldInfo
@@ -126,16 +126,11 @@ def _optional(field: FieldInfo) -> tuple[object, FieldInfo]:
     return field.annotation | None, twin
 
 
-def merged(train: dict[str, Any], *overrides: Section | None) -> dict[str, Any]:
-    """`train` with what each of `overrides` sets; the last one wins."""
-    for section in overrides:
-        train = train | (section.model_dump(exclude_unset=True) if section else {})
-    return train
-
-
+Weights = dict[Loss, Annotated[float, Field(ge=0)] | None]
 TrainOverrides = create_model(
     "TrainOverrides",
     __base__=Section,
-    __doc__="Any part of `train`.",
-    **{name: _optional(field) for name, field in Train.model_fields.items()},
+    __doc__="Any part of `train`; null deletes a loss.",
+    **{name: _optional(field) for name, field in Train.model_fields.items()}
+    | {"losses": (Weights | None, Field(default=None, description=Train.model_fields["losses"].description))},
 )

@@ -2,22 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ulfine.data.augmentation import key, minimalist_views, strong_views, weak_views
+from ulfine.data.augmentation import minimalist_views, strong_views, weak_views
 from ulfine.data.features import VIEWS, Features
 from ulfine.data.resident import Pictures, sent
 from ulfine.data.store import Store
 from ulfine.params.augmentation import Augmentation
 from ulfine.params.train import Train
+from ulfine.rng import LABELED, STRONG, UNLABELED, generator, key, shuffled
 
 PREDICT_BATCH = 64
-LABELED, UNLABELED = 0, 1  # streams of random numbers
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Batch:
     truth: Tensor | None = None  # (U,) true labels, -1 where unknown and for copies; for the log alone
 
     def parts(self, number: int) -> Iterator["Batch"]:
-        """The same in so many parts of equal size."""
+        """Split the batch into `number` parts of equal size."""
         columns = [[None] * number if x is None else x.chunk(number) for x in vars(self).values()]
         return (Batch(*part) for part in zip(*columns, strict=True))
 
 
 class Views(Protocol):
-    """Where views of training pictures (by index), and plain pictures of either part, come from."""
+    """A source of views of training pictures, by index, and of plain pictures of either part."""
 
     device: torch.device
 
@@ -82,7 +82,7 @@ class CachedViews:
 
     def _drawn(self, view: str, indices: np.ndarray, seed: int) -> Tensor:
         views = self.views[view]
-        number = np.random.default_rng(seed).integers(len(views), size=len(indices))
+        number = generator(seed).integers(len(views), size=len(indices))
         return sent(views[number, indices], self.device)
 
 
@@ -137,7 +137,7 @@ class Batches:
         """The batch of one step."""
         size = self.train.batch_size
         labeled = self._drawn("labeled", LABELED, size, step)
-        draw = [key(self.seed, step, stream) for stream in range(3)]
+        draw = [key(self.seed, step, stream) for stream in (LABELED, UNLABELED, STRONG)]
         views, labels = self._labeled_views(labeled, draw[0], step), self._on_device(self.labels[labeled])
         if not self.train.unlabeled_ratio:
             return Batch(views, labels)
@@ -179,18 +179,6 @@ class Batches:
     def _orders(self) -> list[int]:
         """Seeds of the orders of labeled and unlabeled pictures."""
         return [key(self.seed, stream) for stream in (LABELED, UNLABELED)]
-
-
-def shuffled(count: int, size: int, step: int, seed: int) -> np.ndarray:
-    """Positions of batch `step` in an endless row of passes over `count` items, each pass in an order of its own."""
-    passes, places = np.divmod(np.arange(step * size, (step + 1) * size), count)
-    numbers = range(int(passes[0]), int(passes[-1]) + 1)
-    return np.concatenate([_order(count, seed, number)[places[passes == number]] for number in numbers])
-
-
-@lru_cache(maxsize=8)
-def _order(count: int, seed: int, number: int) -> np.ndarray:
-    return np.random.default_rng([seed, number]).permutation(count)
 
 
 def plain_batches(views: Views, part: str, indices: np.ndarray) -> Iterator[Tensor]:

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from ulfine.training.learner import Learner
 
 
-def counted(step: Callable[[], None]) -> int:
-    """Take a step; the operations of its forward and backward passes, with one formula of the counter put right."""
+def step_and_count(step: Callable[[], None]) -> int:
+    """Take a step and count the operations of its passes, with one formula of the counter put right."""
     from torch import ops
     from torch.utils.flop_counter import FlopCounterMode
 

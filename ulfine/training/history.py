@@ -1,4 +1,4 @@
-"""What a run logs: losses, how its pseudo-labels fare class by class, and what becomes of its classifiers.
+"""The logs of a run: losses, pseudo-labels class by class, and the geometry of its classifiers.
 
 What comes in is kept as it is, on the device, and counted once a row, so that logging does not hold up the steps.
 """

@@ -1,13 +1,16 @@
-"""What the stages before left for a run."""
+"""The inputs of a run, from the stages before it."""
 
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ulfine.data.features import Features
 from ulfine.data.store import Store
+from ulfine.methods.fixmatch import log_prior
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Inputs:
     store: Store
     features: Features | None  # None from scratch
     space: str | None  # in which classifiers work
-    split: dict[str, Any]  # as data/splits.manifest wrote it
+    split: dict[str, Any]  # as data/splits.draw_split wrote it
 
     @cached_property
     def indices(self) -> dict[str, np.ndarray]:
@@ -28,6 +31,10 @@ class Inputs:
     def counts(self) -> list[int]:
         """(K,) labeled pictures of each class."""
         return self.split["counts"]["labeled"]
+
+    def log_prior(self) -> Tensor:
+        """(K,) log of the share of each class among the labeled pictures."""
+        return log_prior(torch.tensor(self.counts, dtype=torch.float32))
 
     @cached_property
     def pictures(self) -> np.ndarray:
@@ -63,6 +70,6 @@ class Inputs:
         """
         if not len(self.indices["validation"]):
             raise ValueError(
-                f"the split holds out no validation pictures, which {needed_by} needs; hold some out in its setting "
+                f"the split holds out no validation pictures, which {needed_by} needs; hold some out in its parameters "
                 "(validation, validation_share)"
             )

@@ -1,7 +1,5 @@
 """One learner for every trained method: an encoder, a linear classifier, and ULFine's text classifier if asked for."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -15,21 +13,8 @@ from ulfine.models.classifiers import CosineClassifier
 from ulfine.params.method import Method
 from ulfine.params.train import Train
 from ulfine.training.batches import Batch
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a learner is put together from."""
-
-    encoder: nn.Module  # views to (B, D) features, of unit length but from scratch
-    linear: nn.Module  # features to (B, K) logits
-    text: Tensor | None  # (K, D) unit text prototypes; None from scratch
-    log_prior: Tensor  # (K,) of the labeled pictures
-
-    def by_head(self, heads: int, scale: Constant) -> "Start":
-        """The same for many heads: (H, K, D) rows, each as here."""
-        rows = self.linear.weight.detach().expand(heads, -1, -1)
-        return Start(self.encoder, CosineClassifier(rows, scale), self.text.expand(heads, -1, -1), self.log_prior)
+from ulfine.training.start import Start
+from ulfine.training.tuning import TUNINGS
 
 
 class Learner(nn.Module):
@@ -44,7 +29,7 @@ class Learner(nn.Module):
     def __init__(self, start: Start, method: Method, train: Train) -> None:
         super().__init__()
         self.encoder, self.linear = start.encoder, start.linear
-        self.method, self.options = method, train
+        self.method, self.options, self.tuning = method, train, TUNINGS[method.tune]
         self.register_buffer("log_prior", start.log_prior, persistent=False)
         self.heads = start.text is not None and start.text.ndim > 2
         shape = start.text.shape[:-1] if self.heads else start.log_prior.shape
@@ -76,7 +61,7 @@ class Learner(nn.Module):
         return "fused" if self.method.dlf and where in self.method.dlf.use_in else "linear"
 
     def forward(self, batch: Batch, targets: PseudoLabels | None = None) -> Step:
-        """What the losses need. Pseudo-labels, if not given, come from the current weights, without a gradient."""
+        """Compute what the losses need; pseudo-labels are made without a gradient, unless given."""
         features, weak = self._features(batch, weak=targets is None)
         linear, count = self.linear(features), batch.labels.shape[-1]
         labeled = features[..., :count, :]
@@ -105,24 +90,23 @@ class Learner(nn.Module):
         return weighted(step, self.weights)
 
     def _shared(self, values: Tensor, axes: int) -> Tensor:
-        """What all heads see, with 1 for their number before its last `axes` axes."""
+        """Values that all heads share, with 1 for their number before the last `axes` axes."""
         return values.unsqueeze(-1 - axes) if self.heads else values
 
     def _features(self, batch: Batch, weak: bool) -> tuple[Tensor, Tensor | None]:
-        """Of labeled and strong views in a row, and if asked for of weak ones, without a gradient.
+        """Features of labeled and strong views in a row, and of weak ones if asked for, without a gradient.
 
         Weak views go by themselves: with the others they would take part in the backward pass, for nothing.
         """
         if batch.weak is None:
             return self.encoder(batch.labeled), None
-        if self.method.tune == "scratch":  # batch statistics must be those of all views at once, as in FixMatch
+        if self.tuning.from_scratch:  # batch statistics must be those of all views at once, as in FixMatch
             features = self.encoder(torch.cat([batch.labeled, batch.strong, batch.weak]))
             together, of_weak = features.split([len(features) - len(batch.weak), len(batch.weak)])
             return together, of_weak.detach()
         with torch.no_grad():
             of_weak = self.encoder(batch.weak) if weak else None
-        axis = -2 if self.method.tune == "head" else 0  # of the batch, in features and in pictures
-        return self.encoder(torch.cat([batch.labeled, batch.strong], axis)), of_weak
+        return self.encoder(torch.cat([batch.labeled, batch.strong], self.tuning.batch_axis)), of_weak
 
     @torch.no_grad()
     def _targets(self, weak: Tensor, own: Tensor) -> PseudoLabels:
@@ -163,9 +147,9 @@ class Learner(nn.Module):
         return {name: weight.detach() for name, weight in found.items()}
 
     def trained(self) -> dict[str, Tensor]:
-        """What training changes: every trained weight, batch statistics from scratch, and what PAF remembers."""
+        """Everything that training changes: trained weights, batch statistics from scratch, and the state of PAF."""
         free = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
-        whole = self.method.tune == "scratch"
+        whole = self.tuning.from_scratch
         return {n: x for n, x in self.state_dict().items() if whole or n in free or not n.startswith("encoder.")}
 
     def trainable(self) -> int:
@@ -177,7 +161,7 @@ class Learner(nn.Module):
 
         Biases and norms make groups of their own where weight decay spares them.
         """
-        tower = {id(p) for p in self.encoder.parameters()} if self.method.tune == "all" else set()
+        tower = {id(p) for p in self.encoder.parameters()} if self.tuning.own_rate else set()
         options, groups = self.options, {}
         for parameter in self.parameters():
             if parameter.requires_grad:

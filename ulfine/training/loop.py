@@ -6,21 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ulfine.data.augmentation import five_crops
 from ulfine.errors import advising
 from ulfine.methods.fixmatch import PseudoLabels
 from ulfine.methods.losses import Step
 from ulfine.params.train import Train
 from ulfine.progress import progress
 from ulfine.training.average import WeightAverage
-from ulfine.training.batches import Batch, Batches, Views, plain_batches
+from ulfine.training.batches import Batch, Batches
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.energy import Energy
-from ulfine.training.flops import counted, head_flops
+from ulfine.training.flops import head_flops, step_and_count
 from ulfine.training.history import History
 from ulfine.training.learner import Learner
 from ulfine.training.optimizers import make_optimizer
@@ -28,7 +26,7 @@ from ulfine.training.optimizers import make_optimizer
 
 @dataclass(frozen=True)
 class Cost:
-    """What a training took, over all its processes when it was interrupted."""
+    """The cost of a training, summed over its processes when it was interrupted."""
 
     seconds: float
     images_seen: int  # views, as pictures or as cached features
@@ -92,10 +90,10 @@ class Loop:
 
     def _counted_step(self, step: int) -> None:
         """One step stands for all in the count of operations: they have the same shapes."""
-        size, of_tower = self.train.batch_size, self.learner.method.tune != "head"
+        size, of_tower = self.train.batch_size, not self.learner.tuning.cached
         with advising("a smaller train.batch_size or train.unlabeled_ratio takes less"):
             if self.flops is None and of_tower:
-                self.flops = counted(lambda: self._step(step))
+                self.flops = step_and_count(lambda: self._step(step))
                 return
             self.flops = self.flops or head_flops(self.learner, size, size * self.train.unlabeled_ratio)
             if self.train.compile and of_tower and not self._compiled:  # torch cannot count in what is compiled
@@ -108,7 +106,7 @@ class Loop:
             group["lr"] = group["peak"] * rate_factor(step, self.train.steps, self.train.schedule)
         batch = self.batches.at(step)
         self.optimizer.zero_grad()
-        whole = self.train.accumulate == 1 or self.learner.method.tune == "head"
+        whole = self.train.accumulate == 1 or self.learner.tuning.cached
         losses, result = self._backward(batch) if whole else self._backward_in_parts(batch)
         self.optimizer.step()
         self.learner.adapt(step, result)
@@ -125,7 +123,7 @@ class Loop:
         return losses, result
 
     def _backward_in_parts(self, batch: Batch) -> tuple[dict[str, Tensor], Step]:
-        """The same by one part of the batch after another: losses are means, so those of equal parts add up."""
+        """Add the gradient of one part of the batch after another: losses are means, so those of equal parts add up."""
         number, targets = self.train.accumulate, self.learner.targets(batch)
         columns = [[None] * number] if targets is None else [column.chunk(number) for column in targets]
         of_parts = [None if targets is None else PseudoLabels(*part) for part in zip(*columns, strict=True)]
@@ -190,28 +188,3 @@ def rate_factor(step: int, steps: int, schedule: str) -> float:
         case "cosine_7_16":
             return math.cos(7 * math.pi * step / (16 * steps))
     return 1.0
-
-
-@torch.inference_mode()
-def predict(
-    learner: Learner,
-    views: Views,
-    part: str,
-    indices: np.ndarray,
-    crops: int = 1,
-    classify: Callable[[Tensor], dict[str, Tensor]] | None = None,
-) -> dict[str, np.ndarray]:
-    """(..., N, K) logits of each classifier on plain pictures, `indices` of part train or test; mean over 5 crops.
-
-    classify: features to logits by name; None for those that a step has.
-    """
-    learner.eval()
-    classify = classify or learner.logits
-    found: dict[str, list[Tensor]] = {}
-    for batch in plain_batches(views, part, indices):
-        several = [batch] if crops == 1 else five_crops(batch)
-        by_crop = [classify(learner.encoder(crop)) for crop in several]
-        for name in by_crop[0]:
-            mean = torch.stack([logits[name] for logits in by_crop]).mean(0) if crops > 1 else by_crop[0][name]
-            found.setdefault(name, []).append(mean)
-    return {name: torch.cat(parts, -2).cpu().numpy() for name, parts in found.items()}

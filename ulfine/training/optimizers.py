@@ -67,7 +67,7 @@ class HeadOptimizer:
         x -= over(lr, 2) / (1 - beta**self.steps) * mean / deviation
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next step needs beside the parameters."""
+        """The state that the next step needs beside the parameters."""
         return {"steps": self.steps, "state": self.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -78,7 +78,7 @@ class HeadOptimizer:
 def make_optimizer(learner: Learner, train: Train) -> Optimizer | HeadOptimizer:
     """SGD or AdamW over the learner's groups; each group remembers the rate that the schedule scales."""
     groups = [group | {"peak": group["lr"]} for group in learner.parameter_groups()]
-    if learner.method.tune == "head":
+    if learner.tuning.cached:
         return HeadOptimizer(groups, train)
     if train.optimizer == "sgd":
         return SGD(groups, lr=train.lr, momentum=train.momentum, nesterov=train.nesterov)

@@ -19,7 +19,7 @@ PACKAGES = ("ulfine", "torch", "torchvision", "open_clip_torch", "timm", "transf
 
 
 def make_record(device: torch.device, cost: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """What was asked for and what it took: no path and no name of a user or a machine, as records are shared.
+    """Describe a training and its cost, without paths or names of users and machines, as records are shared.
 
     cost: seconds of training, images seen, operations. asked: cell with its seed, parameters, their digest.
     """

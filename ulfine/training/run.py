@@ -2,34 +2,34 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ulfine.data.augmentation import key
+from ulfine.arrays import write_tensors
+from ulfine.files import write_csv, write_json
 from ulfine.methods.zero_shot import zero_shot_logits
 from ulfine.params.augmentation import Augmentation
 from ulfine.params.method import Method
 from ulfine.params.train import Train
-from ulfine.training.assemble import starting_point
+from ulfine.rng import WEIGHTS, key
 from ulfine.training.batches import Batches, CachedViews, PictureViews, Views
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.history import History, Rows, cosines
 from ulfine.training.inputs import Inputs
 from ulfine.training.learner import Learner
-from ulfine.training.loop import Loop, predict
-
-if TYPE_CHECKING:
-    from ulfine.models.tower import ImageTower
-
-WEIGHTS_STREAM = 2  # of random numbers, beside those of the batches
+from ulfine.training.loop import Loop
+from ulfine.training.predict import predict
+from ulfine.training.start import Start
+from ulfine.training.tuning import Tuning
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run leaves; all of it is deterministic but `cost`."""
+    """The outcome of a run; all of it is deterministic but `cost`."""
 
     # "{set}.{classifier}" (N, K) and "{set}.labels" (N,), sets of Inputs.evaluated; "unlabeled.pseudo" (N, K),
     # "unlabeled.labels", and where classifiers are fused "unlabeled.{classifier}.label" and ".confidence" (N,)
@@ -39,6 +39,23 @@ class Result:
     cost: dict[str, Any]
     rows: Rows = field(default_factory=Rows)
     cosines: dict[str, np.ndarray] = field(default_factory=dict)  # classifier -> (K, K) between its rows
+
+    def write(self, folder: Path, facts: dict[str, Any]) -> None:
+        """Fill `folder` with tensors, logs and run.json (the summary, and `facts`): the same bytes each time."""
+        for name, tensors in (("logits", self.logits), ("weights", self.weights), ("cosines", self.cosines)):
+            if tensors:
+                write_tensors(folder / f"{name}.safetensors", tensors)
+        rows = self.rows
+        logs = {
+            "history": rows.steps,
+            "pseudo_labels": rows.classes,
+            "classifiers": rows.classifiers,
+            "validation": rows.validation,
+        }
+        for name, table in logs.items():
+            if table:  # zero-shot has none
+                write_csv(folder / f"{name}.csv", table)
+        write_json(folder / "run.json", self.summary | facts)
 
 
 def zero_shot(inputs: Inputs) -> Result:
@@ -57,7 +74,7 @@ def zero_shot(inputs: Inputs) -> Result:
 def train(
     inputs: Inputs,
     *,
-    load_tower: Callable[[], "ImageTower"],
+    start: Callable[[], Start],
     method: Method,
     options: Train,
     augmentation: Augmentation,
@@ -65,16 +82,16 @@ def train(
     device: torch.device,
     checkpoint: Checkpoint,
 ) -> Result:
-    """Train one method and predict. `load_tower` is called only by methods that change the tower.
+    """Train one method and predict. start: makes what the learner starts from, as new weights are drawn here.
 
     Raises:
         ValueError: `validate_every` asks for validation pictures, and the split has none; the loss is not finite.
     """
     if options.validate_every:
         inputs.require_validation(f"validate_every = {options.validate_every}")
-    torch.manual_seed(key(seed, WEIGHTS_STREAM))
-    learner = Learner(starting_point(inputs, method, options, load_tower), method, options).to(device)
-    views = views_for(inputs, method, augmentation, device)
+    torch.manual_seed(key(seed, WEIGHTS))
+    learner = Learner(start(), method, options).to(device)
+    views = views_for(inputs, learner.tuning, augmentation, device)
     batches = Batches(views, inputs.store.labels["train"], inputs.indices, options, seed)
     share = None if inputs.pool_share is None else torch.tensor(inputs.pool_share, dtype=torch.float32, device=device)
     history = History(len(inputs.counts), share)
@@ -93,9 +110,9 @@ def train(
         )
 
 
-def views_for(inputs: Inputs, method: Method, augmentation: Augmentation, device: torch.device) -> Views:
+def views_for(inputs: Inputs, tuning: Tuning, augmentation: Augmentation, device: torch.device) -> Views:
     """Cached features where the tower stays as it is, pictures where it changes or where there is none."""
-    if method.tune == "head":
+    if tuning.cached:
         return CachedViews(inputs.features, inputs.space, device)
     return PictureViews(inputs.store, augmentation, device)
 
@@ -137,7 +154,7 @@ def _predictions(learner: Learner, views: Views, inputs: Inputs) -> dict[str, np
 def _summary(learner: Learner, inputs: Inputs) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "decides": {where: learner.decides(where) for where in ("pseudo_labels", "test")},
-        "scale": None if learner.method.tune == "scratch" else learner.options.scale,
+        "scale": None if learner.tuning.from_scratch else learner.options.scale,
         "threshold": learner.options.threshold,
         "trainable_params": learner.trainable(),
         "prior": {

@@ -1,4 +1,4 @@
-"""Many settings of one method on the same frozen features: the heads of those that differ in numbers train as one."""
+"""Many trials of one method on the same frozen features: the heads of those that differ in numbers train as one."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -8,18 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ulfine.data.augmentation import key
 from ulfine.params.base import Section
 from ulfine.params.method import Method
 from ulfine.params.train import Train
-from ulfine.training.assemble import starting_point
+from ulfine.rng import WEIGHTS, key
 from ulfine.training.batches import Batches, CachedViews
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.history import Rows
 from ulfine.training.inputs import Inputs
 from ulfine.training.learner import Learner
-from ulfine.training.loop import Loop, predict
-from ulfine.training.run import WEIGHTS_STREAM
+from ulfine.training.loop import Loop
+from ulfine.training.predict import predict
+from ulfine.training.start import start_from_text
 
 TOGETHER = 128  # heads; more would only take more memory
 CONSTANTS = {  # what may differ between heads that train as one
@@ -30,7 +30,7 @@ CONSTANTS = {  # what may differ between heads that train as one
     "paf": ("mu", "visual_decay", "orthogonality"),
     "dlf": ("eta",),
 }  # fmt: skip
-Setting = tuple[Method, Train]
+Trial = tuple[Method, Train]
 Score = Callable[[dict[str, np.ndarray]], dict[str, Any]]  # (N, K) logits of each classifier to a row
 
 
@@ -62,10 +62,10 @@ class MeanLoss:
         self._total, self._steps = state["total"], state["steps"]
 
 
-def groups(settings: list[Setting]) -> Iterator[list[int]]:
-    """Positions of settings that differ in constants alone, so many at a time."""
+def groups(trials: list[Trial]) -> Iterator[list[int]]:
+    """Positions of trials that differ in constants alone, so many at a time."""
     alike: dict[str, list[int]] = {}
-    for position, (method, train) in enumerate(settings):
+    for position, (method, train) in enumerate(trials):
         rest = method.model_dump(exclude={"train": True} | {name: set(CONSTANTS[name]) for name in ("paf", "dlf")})
         found = json.dumps([rest, train.model_dump(exclude=set(CONSTANTS["train"]))])
         alike.setdefault(found, []).append(position)
@@ -74,15 +74,15 @@ def groups(settings: list[Setting]) -> Iterator[list[int]]:
             yield positions[start : start + TOGETHER]
 
 
-def stacked(settings: list[Setting], device: torch.device) -> Setting:
+def stacked(trials: list[Trial], device: torch.device) -> Trial:
     """One of them, with tensors of (H,) for the constants that differ: the number of each."""
-    method = settings[0][0]
+    method = trials[0][0]
     parts = {
-        name: _with_tensors([getattr(each, name) for each, _ in settings], CONSTANTS[name], device)
+        name: _with_tensors([getattr(each, name) for each, _ in trials], CONSTANTS[name], device)
         for name in ("paf", "dlf")
         if getattr(method, name) is not None
     }
-    return method.model_copy(update=parts), _with_tensors([each for _, each in settings], CONSTANTS["train"], device)
+    return method.model_copy(update=parts), _with_tensors([each for _, each in trials], CONSTANTS["train"], device)
 
 
 def _with_tensors(sections: list[Section], names: tuple[str, ...], device: torch.device) -> Section:
@@ -91,34 +91,34 @@ def _with_tensors(sections: list[Section], names: tuple[str, ...], device: torch
     return sections[0].model_copy(update=differing)
 
 
-def heads(inputs: Inputs, settings: list[Setting], seed: int, device: torch.device) -> Learner:
-    """A learner of as many heads as there are settings, which `groups` has put together."""
-    method, train = stacked(settings, device)
-    torch.manual_seed(key(seed, WEIGHTS_STREAM))
-    start = starting_point(inputs, method, train, load_tower=_no_tower)
-    return Learner(start.by_head(len(settings), train.scale), method, train).to(device)
+def heads(inputs: Inputs, trials: list[Trial], seed: int, device: torch.device) -> Learner:
+    """A learner of as many heads as there are trials, which `groups` has put together."""
+    method, train = stacked(trials, device)
+    torch.manual_seed(key(seed, WEIGHTS))
+    start = start_from_text(inputs, train)
+    return Learner(start.by_head(len(trials), train.scale), method, train).to(device)
 
 
 def sweep(
-    inputs: Inputs, settings: list[Setting], score: Score, *, seed: int, device: torch.device, checkpoint: Checkpoint
+    inputs: Inputs, trials: list[Trial], score: Score, *, seed: int, device: torch.device, checkpoint: Checkpoint
 ) -> list[dict[str, Any]]:
-    """Train every setting, and score each on the validation pictures: a row a setting.
+    """Train every trial, and score each on the validation pictures: a row a trial.
 
     The checkpoint holds the rows of what is done; a second one beside it, the training at work.
     """
     rows: dict[int, dict[str, Any]] = {int(n): row for n, row in ((checkpoint.load() or {}).items())}
-    for positions in groups(settings):
+    for positions in groups(trials):
         if positions[0] not in rows:
-            learner = heads(inputs, [settings[n] for n in positions], seed, device)
-            logits = trained(learner, inputs, seed, Checkpoint(checkpoint.path.with_suffix(".part"), device))
+            learner = heads(inputs, [trials[n] for n in positions], seed, device)
+            logits = train_together(learner, inputs, seed, Checkpoint(checkpoint.path.with_suffix(".part"), device))
             for head, position in enumerate(positions):
                 rows[position] = score({name: values[head] for name, values in logits.items()})
             checkpoint.save({str(n): row for n, row in rows.items()})
-    return [rows[n] for n in range(len(settings))]
+    return [rows[n] for n in range(len(trials))]
 
 
-def trained(learner: Learner, inputs: Inputs, seed: int, checkpoint: Checkpoint) -> dict[str, np.ndarray]:
-    """(H, N, K) validation logits of each classifier."""
+def train_together(learner: Learner, inputs: Inputs, seed: int, checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """Train many heads and return the (H, N, K) validation logits of each classifier."""
     views = CachedViews(inputs.features, inputs.space, checkpoint.device)
     batches = Batches(views, inputs.store.labels["train"], inputs.indices, learner.options, seed)
     loop = Loop(learner, batches, learner.options, MeanLoss(), checkpoint, list)
@@ -126,7 +126,3 @@ def trained(learner: Learner, inputs: Inputs, seed: int, checkpoint: Checkpoint)
     checkpoint.remove()
     with loop.average.applied():
         return predict(learner, views, *inputs.evaluated()["validation"])
-
-
-def _no_tower() -> None:
-    raise TypeError("a sweep is of heads on frozen features")

@@ -1,4 +1,4 @@
-"""All the Python of the rules: the checked parameters, the hashes of the code, and what dvc.yaml declares for a stage.
+"""All the Python of the rules: params.yaml is checked and resolved, and Snakemake learns what is done and right.
 
 Wrong parameters stop here, before any rule, with one line.
 """
@@ -6,26 +6,24 @@ Wrong parameters stop here, before any rule, with one line.
 import os
 import sys
 
-from ulfine.check import OK, checked, write_ok
-from ulfine.code import write_manifests
 from ulfine.device import require_not_absent
 from ulfine.errors import explained
-from ulfine.jobs import job
-from ulfine.pipeline import NAMES, PARAMS, manifest
-from ulfine.trust.engines import at_work, hold, recover
-from ulfine.trust.guard import stop_together
-from ulfine.trust.handover import settle
-from ulfine.trust.receipts import ticket
+from ulfine.params.names import NAMES
+from ulfine.params.root import load
+from ulfine.runner.engines import at_work, hold, recover
+from ulfine.runner.fingerprints import Tree
+from ulfine.runner.guard import stop_together
+from ulfine.runner.jobs import PARAMS, job
+from ulfine.runner.preflight import checked
+from ulfine.runner.reconcile import again, reconcile
+from ulfine.runner.resolve import resolved, write
 
 if config:
     sys.exit(f"--config and --configfile are not used here: edit {PARAMS}, which DVC reads as well")
 
 try:
-    PARAMETERS, NOTES = checked(PARAMS, here=False)
-    MANIFESTS = write_manifests()
-    if not OK.exists():  # DVC removes it before a check that fails; were the rule `check` to run, it would hold back others
-        write_ok()
     if workflow.is_main_process:
+        PARAMETERS, NOTES = checked(PARAMS, here=False)
         for note in NOTES:
             print(note, file=sys.stderr)
         recover()  # so that the same command works again after a kill
@@ -33,7 +31,11 @@ try:
         if BUSY:
             print(f"{BUSY} is at work here", file=sys.stderr)  # Snakemake's own refusal does not say who
         else:
-            settle()
+            FILES = resolved(PARAMETERS)
+            write(FILES)
+            reconcile(Tree(FILES))
+    else:
+        PARAMETERS = load(PARAMS)
 except (ValueError, OSError) as error:
     sys.exit(explained(error))
 
@@ -56,21 +58,17 @@ CELLS = {name: [cell[name] for cell in PARAMETERS.grid.cells()] for name in NAME
 SWEEPS = {name: [cell[name] for cell in PARAMETERS.grid.sweeps()] for name in NAMES}
 THREADS = PARAMETERS.runtime.num_threads
 GPU = int(PARAMETERS.runtime.device.startswith("cuda"))
+AGAIN = again()
 
 
-def code(stage):
-    """The file with the hashes of the code that a stage depends on, for one cell where that differs."""
-    return lambda wildcards: str(manifest(stage, dict(wildcards)))
-
-
-def parameters(stage, **names):
-    """The file with the parameters of one cell; new when its outputs would not be what they are."""
-    return lambda wildcards: str(ticket(job(stage, dict(wildcards) | names)))
+def forget(stage):
+    """A number that changes when Snakemake must make the outputs of a job again, whatever it remembers of them."""
+    return lambda wildcards: AGAIN.get(job(stage, dict(wildcards)).address, 0)
 
 
 wildcard_constraints:
     dataset="[^/]+",
-    setting="[^/]+",
+    split="[^/]+",
     backbone="[^/]+",
     method="[^/]+",
     seed=r"\d+",

@@ -1,45 +1,20 @@
 """From sources to what a training reads.
 
-needs   params.yaml, and the sources that it names
-makes   artifacts/code/, artifacts/params.ok, artifacts/data/, artifacts/backbones/, artifacts/settings/, artifacts/splits/,
-        artifacts/features/
-
-Parameters are checked whenever Snakemake reads its rules, so `check` runs once and all that touches it is `ancient`: were
-it to run again, Snakemake would hold back whatever else is missing until the next call (9.27, dag.update_needrun).
-Manifests of the code are brought up to date at the same moment, so `manifest` need never run.
+needs   artifacts/config/ and artifacts/code/, which common.smk writes as Snakemake reads its rules; the sources that
+        params.yaml names
+makes   artifacts/data/, artifacts/backbones/, artifacts/splits/, artifacts/features/
 """
-
-
-rule manifest:
-    """Hash the code that each stage depends on."""
-    input:
-        ancient("stages"),
-        ancient("ulfine"),
-    output:
-        MANIFESTS,
-    shell:
-        "python -m stages.manifest"
-
-
-rule check:
-    """Refuse wrong parameters before any work."""
-    input:
-        params=ancient("params.yaml"),
-        code=ancient(code("check")),
-    output:
-        "artifacts/params.ok",
-    shell:
-        "python -m stages.check"
 
 
 rule data:
     """Turn a source of pictures into an array store."""
     input:
-        checked=ancient("artifacts/params.ok"),
-        code=code("data"),
-        params=parameters("data"),
+        config="artifacts/config/data/{dataset}.json",
+        code="artifacts/code/data.json",
     output:
         directory("artifacts/data/{dataset}"),
+    params:
+        again=forget("data"),
     shell:
         "python -m stages.data --dataset {wildcards.dataset}"
 
@@ -47,39 +22,29 @@ rule data:
 rule backbone:
     """Fetch a backbone once; later stages need no network."""
     input:
-        checked=ancient("artifacts/params.ok"),
-        code=code("backbone"),
-        params=parameters("backbone"),
+        config="artifacts/config/backbone/{backbone}.json",
+        code="artifacts/code/backbone.json",
     output:
         directory("artifacts/backbones/{backbone}"),
+    params:
+        again=forget("backbone"),
     threads: THREADS
     shell:
         "python -m stages.backbone --backbone {wildcards.backbone}"
-
-
-rule setting:
-    """Write down the parameters of one setting."""
-    input:
-        checked=ancient("artifacts/params.ok"),
-        code=code("setting"),
-        params=parameters("setting"),
-    output:
-        "artifacts/settings/{dataset}/{setting}.json",
-    shell:
-        "python -m stages.setting --dataset {wildcards.dataset} --setting {wildcards.setting}"
 
 
 rule split:
     """Draw labeled, unlabeled and validation pictures by the long-tailed protocol."""
     input:
         data="artifacts/data/{dataset}",
-        setting="artifacts/settings/{dataset}/{setting}.json",
-        code=code("split"),
-        params=parameters("split"),
+        config="artifacts/config/split/{dataset}/{split}/seed{seed}.json",
+        code="artifacts/code/split.json",
     output:
-        "artifacts/splits/{dataset}/{setting}/seed{seed}.json",
+        "artifacts/splits/{dataset}/{split}/seed{seed}.json",
+    params:
+        again=forget("split"),
     shell:
-        "python -m stages.split --dataset {wildcards.dataset} --setting {wildcards.setting} --seed {wildcards.seed}"
+        "python -m stages.split --dataset {wildcards.dataset} --split {wildcards.split} --seed {wildcards.seed}"
 
 
 rule features:
@@ -87,10 +52,12 @@ rule features:
     input:
         data="artifacts/data/{dataset}",
         backbone="artifacts/backbones/{backbone}",
-        code=code("features"),
-        params=parameters("features"),
+        config="artifacts/config/features/{dataset}/{backbone}.json",
+        code="artifacts/code/features.json",
     output:
         directory("artifacts/features/{dataset}/{backbone}"),
+    params:
+        again=forget("features"),
     threads: THREADS
     resources:
         gpu=GPU,

@@ -8,33 +8,36 @@ makes   results/cells/…/metrics.json, record.json and sweep.csv, results/{stud
 rule evaluate:
     """Score one run."""
     input:
-        run="artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}",
-        split="artifacts/splits/{dataset}/{setting}/seed{seed}.json",
-        code=code("evaluate"),
-        params=parameters("evaluate"),
+        run="artifacts/runs/{dataset}/{split}/{backbone}/{method}/seed{seed}",
+        split="artifacts/splits/{dataset}/{split}/seed{seed}.json",
+        code="artifacts/code/evaluate.json",
     output:
-        "results/cells/{dataset}/{setting}/{backbone}/{method}/seed{seed}/metrics.json",
-        "results/cells/{dataset}/{setting}/{backbone}/{method}/seed{seed}/record.json",
+        "results/cells/{dataset}/{split}/{backbone}/{method}/seed{seed}/metrics.json",
+        "results/cells/{dataset}/{split}/{backbone}/{method}/seed{seed}/record.json",
+    params:
+        again=forget("evaluate"),
     shell:
-        "python -m stages.evaluate --dataset {wildcards.dataset} --setting {wildcards.setting}"
+        "python -m stages.evaluate --dataset {wildcards.dataset} --split {wildcards.split}"
         " --backbone {wildcards.backbone} --method {wildcards.method} --seed {wildcards.seed}"
 
 
 rule sweep:
-    """Train many settings of one method on frozen features, and score each on the validation pictures."""
+    """Train many trials of one method on frozen features, and score each on the validation pictures."""
     input:
         data="artifacts/data/{dataset}",
-        split="artifacts/splits/{dataset}/{setting}/seed{seed}.json",
+        split="artifacts/splits/{dataset}/{split}/seed{seed}.json",
         features="artifacts/features/{dataset}/{backbone}",
-        code=code("sweep"),
-        params=parameters("sweep"),
+        config="artifacts/config/sweep/{dataset}/{split}/{backbone}/{method}/seed{seed}.json",
+        code="artifacts/code/sweep.json",
     output:
-        "results/cells/{dataset}/{setting}/{backbone}/{method}/seed{seed}/sweep.csv",
+        "results/cells/{dataset}/{split}/{backbone}/{method}/seed{seed}/sweep.csv",
+    params:
+        again=forget("sweep"),
     threads: THREADS
     resources:
         gpu=GPU,
     shell:
-        "python -m stages.sweep --dataset {wildcards.dataset} --setting {wildcards.setting}"
+        "python -m stages.sweep --dataset {wildcards.dataset} --split {wildcards.split}"
         " --backbone {wildcards.backbone} --method {wildcards.method} --seed {wildcards.seed}"
 
 
@@ -43,8 +46,8 @@ rule aggregate:
     input:
         cells=expand(rules.evaluate.output, zip, **CELLS),
         sweeps=expand(rules.sweep.output, zip, **SWEEPS),
-        code=code("aggregate"),
-        params=parameters("aggregate"),
+        config="artifacts/config/aggregate.json",
+        code="artifacts/code/aggregate.json",
     output:
         f"results/{STUDY}/runs.csv",
         f"results/{STUDY}/summary.csv",
@@ -52,6 +55,8 @@ rule aggregate:
         f"results/{STUDY}/summary.tex",
         f"results/{STUDY}/cost.csv",
         f"results/{STUDY}/sweep.csv",
+    params:
+        again=forget("aggregate"),
     shell:
         "python -m stages.aggregate"
 
@@ -63,11 +68,13 @@ rule report:
         cells=expand(rules.evaluate.output, zip, **CELLS),
         published="assets/published.csv",
         citation="CITATION.cff",
-        code=code("report"),
-        params=parameters("report"),
+        config="artifacts/config/report.json",
+        code="artifacts/code/report.json",
     output:
         f"results/{STUDY}/claims.json",
         directory(f"results/{STUDY}/figures"),
         f"results/{STUDY}/report.html",
+    params:
+        again=forget("report"),
     shell:
         "python -m stages.report"

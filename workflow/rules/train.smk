@@ -1,21 +1,8 @@
 """Trainings, one job per cell of the grid.
 
 needs   artifacts/data/, artifacts/splits/, and but for baselines artifacts/backbones/, artifacts/features/
-makes   artifacts/recipes/ (parameters), artifacts/runs/ (deterministic)
+makes   artifacts/runs/ (deterministic)
 """
-
-
-rule recipe:
-    """Write down the parameters of all trainings by one method."""
-    input:
-        checked=ancient("artifacts/params.ok"),
-        code=code("recipe"),
-        params=parameters("recipe"),
-    output:
-        "artifacts/recipes/{dataset}/{backbone}/{method}.json",
-    shell:
-        "python -m stages.recipe --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
-        " --method {wildcards.method}"
 
 
 rule train:
@@ -23,36 +10,38 @@ rule train:
     input:
         data="artifacts/data/{dataset}",
         backbone="artifacts/backbones/{backbone}",
-        split="artifacts/splits/{dataset}/{setting}/seed{seed}.json",
+        split="artifacts/splits/{dataset}/{split}/seed{seed}.json",
         features="artifacts/features/{dataset}/{backbone}",
-        recipe="artifacts/recipes/{dataset}/{backbone}/{method}.json",
-        code=code("train"),
-        params=parameters("train"),
+        config="artifacts/config/train/{dataset}/{split}/{backbone}/{method}/seed{seed}.json",
+        code="artifacts/code/train.json",
     output:
-        directory("artifacts/runs/{dataset}/{setting}/{backbone}/{method}/seed{seed}"),
+        directory("artifacts/runs/{dataset}/{split}/{backbone}/{method}/seed{seed}"),
     wildcard_constraints:
         backbone="(?!none/)[^/]+",
+    params:
+        again=forget("train"),
     threads: THREADS
     resources:
         gpu=GPU,
     shell:
-        "python -m stages.train --dataset {wildcards.dataset} --setting {wildcards.setting}"
+        "python -m stages.train --dataset {wildcards.dataset} --split {wildcards.split}"
         " --backbone {wildcards.backbone} --method {wildcards.method} --seed {wildcards.seed}"
 
 
 rule baseline:
-    """Train a network from scratch: the same script, without a backbone."""
+    """Train a network from scratch, without a backbone."""
     input:
         data="artifacts/data/{dataset}",
-        split="artifacts/splits/{dataset}/{setting}/seed{seed}.json",
-        recipe="artifacts/recipes/{dataset}/none/{method}.json",
-        code=code("baseline"),
-        params=parameters("train", backbone="none"),
+        split="artifacts/splits/{dataset}/{split}/seed{seed}.json",
+        config="artifacts/config/baseline/{dataset}/{split}/{method}/seed{seed}.json",
+        code="artifacts/code/baseline.json",
     output:
-        directory("artifacts/runs/{dataset}/{setting}/none/{method}/seed{seed}"),
+        directory("artifacts/runs/{dataset}/{split}/none/{method}/seed{seed}"),
+    params:
+        again=forget("baseline"),
     threads: THREADS
     resources:
         gpu=GPU,
     shell:
-        "python -m stages.train --dataset {wildcards.dataset} --setting {wildcards.setting}"
-        " --backbone none --method {wildcards.method} --seed {wildcards.seed}"
+        "python -m stages.baseline --dataset {wildcards.dataset} --split {wildcards.split} --method {wildcards.method}"
+        " --seed {wildcards.seed}"

@@ -1,0 +1,43 @@
+"""Train a network from scratch, without a backbone, which the paths call `none`.
+
+reads   artifacts/data/{dataset}/, its split
+writes  artifacts/runs/{dataset}/{split}/none/{method}/seed{seed}/ and artifacts/records/…, as `train` does
+"""
+
+from ulfine.runner.stage import stage
+
+from ulfine.config.baseline import BaselineConfig
+from ulfine.data.store import open_store
+from ulfine.files import read_json
+from ulfine.params.names import NO_BACKBONE
+from ulfine.runner.cell import Cell
+from ulfine.runner.training import checkpoint_of, keep
+from ulfine.training.device import prepare
+from ulfine.training.inputs import Inputs
+from ulfine.training.run import train
+from ulfine.training.scratch import start_from_scratch
+
+
+@stage
+def main(config: BaselineConfig, dataset: str, split: str, method: str, seed: int) -> None:
+    at = Cell(dataset=dataset, split=split, backbone=NO_BACKBONE, method=method, seed=seed)
+    device = prepare(config.runtime)
+    inputs = Inputs(open_store(at.data), None, None, read_json(at.split))
+    identity = at.data / "meta.json"
+    checkpoint = checkpoint_of("baseline", at, config, (at.split, identity), device)
+    result = train(
+        inputs,
+        start=lambda: start_from_scratch(inputs, config.method.scratch),
+        method=config.method,
+        options=config.train,
+        augmentation=config.augmentation,
+        seed=seed,
+        device=device,
+        checkpoint=checkpoint,
+    )
+    keep(at, config, result, device, identity=identity, stand_in=False)
+    checkpoint.remove()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Engines that run beside a test, and the stages that they start."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from tests.helpers import project
+
+
+def started(folder: Path, command: str) -> subprocess.Popen[str]:
+    """A command of a shell in a process group of its own, as a terminal would start it; it prints to engine.log."""
+    with (folder / "engine.log").open("w") as log:
+        return subprocess.Popen(
+            ["sh", "-c", command],
+            cwd=folder,
+            env=project.environment(),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def said(folder: Path) -> str:
+    """What the command has printed."""
+    return (folder / "engine.log").read_text()
+
+
+def scripts(folder: Path, name: str = "") -> Iterator[psutil.Process]:
+    """The stages that run in a project, or those of one script."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            words = process.cmdline()
+            if words[1:2] == ["-m"] and words[2].startswith(f"stages.{name}") and Path(process.cwd()) == folder:
+                yield process
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it still runs; one that has ended may be gone, or wait for its parent to collect it."""
+    with suppress(psutil.Error):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def make_eager(folder: Path) -> None:
+    """Let trainings write checkpoints as often as they can."""
+    path = folder / "ulfine/training/checkpoint.py"
+    path.write_text(path.read_text().replace("SECONDS = 30", "SECONDS = 0.1"))

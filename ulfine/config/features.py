@@ -1,0 +1,34 @@
+"""The configuration of a `features` job."""
+
+from typing import TYPE_CHECKING
+
+from ulfine.params.augmentation import Augmentation
+from ulfine.params.backbone import Backbone
+from ulfine.params.base import Section
+from ulfine.params.dataset import ClassNames, Prompts
+from ulfine.params.runtime import Runtime
+
+if TYPE_CHECKING:
+    from ulfine.params.root import Params
+
+
+class FeaturesConfig(Section):
+    """The towers, the views of a picture, and the words for the classes."""
+
+    prompt: Prompts
+    class_names: ClassNames
+    backbone: Backbone
+    augmentation: Augmentation
+    runtime: Runtime
+
+    @classmethod
+    def resolve(cls, params: "Params", dataset: str, backbone: str) -> "FeaturesConfig":
+        """The configuration of one data set under one backbone."""
+        chosen = params.datasets[dataset]
+        return cls(
+            prompt=chosen.prompt,
+            class_names=chosen.class_names,
+            backbone=params.backbones[backbone],
+            augmentation=params.augmentation,
+            runtime=params.runtime,
+        )

@@ -1,0 +1,110 @@
+"""Makes a function a stage: a command line from its signature, its configuration, a log, and one line when it fails."""
+
+import ulfine.threads  # noqa: F401 (before numpy and torch, which read the number of threads when they start)
+
+import argparse
+import atexit
+import inspect
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from ulfine.errors import explained
+from ulfine.files import read_json
+from ulfine.locks import alone
+from ulfine.params.base import validated
+from ulfine.runner.code import refresh_code
+from ulfine.runner.guard import StoppedError, keep_watch
+from ulfine.runner.jobs import RESOLVE, Job, job
+from ulfine.runner.provenance import DONE, FAILED, STOPPED, log_of, origin, write_provenance
+
+IS_SCRIPT = Path(sys.argv[0]).parent.name == "stages"  # tests and notebooks import stages
+
+
+def stage(main: Callable[..., None]) -> Callable[[], None]:
+    """Make `main` callable without arguments: `--key value` for each of its parameters, all required.
+
+    A parameter `config` is no argument: it is the job's configuration, validated as the type it is annotated with. An
+    error ends the process with exit code 1 and one line; ULFINE_TRACEBACK=1 shows the traceback, which the log has as
+    well. Ctrl-C ends it with 130.
+    """
+    name = Path(inspect.getfile(main)).stem
+    keys = dict(inspect.signature(main).parameters)
+    kind = keys.pop("config").annotation if "config" in keys else None
+
+    def run() -> None:
+        parser = argparse.ArgumentParser(prog=f"python -m stages.{name}", description=main.__globals__["__doc__"])
+        for key, parameter in keys.items():
+            parser.add_argument(f"--{key}", type=parameter.annotation, required=True)
+        cell = vars(parser.parse_args())
+        label = " ".join([name, *(f"{value}" for value in cell.values())])
+        started = time.perf_counter()
+        try:
+            _require_own_package()
+            this = job(name, cell)
+            _logged(this, lambda: main(**_configured(this, kind), **cell))
+        except StoppedError as stopped:  # nothing is half-made any more, and libraries take seconds to end
+            sys.stdout.flush()
+            os._exit(stopped.code)
+        except Exception as error:
+            if os.environ.get("ULFINE_TRACEBACK"):
+                raise
+            line = explained(error) or f"{type(error).__name__}: {error} (ULFINE_TRACEBACK=1 shows where)"
+            sys.exit(f"{label}: {' '.join(line.split())}")
+        print(f"{label}: done in {time.perf_counter() - started:.1f} s", flush=True)
+        if IS_SCRIPT:
+            atexit.register(os._exit, 0)  # all is written, and libraries take a second or two to end
+
+    return run
+
+
+def _configured(this: Job, kind: type | None) -> dict[str, object]:
+    """The argument `config` of a stage that has one."""
+    if kind is None:
+        return {}
+    path = Path(this.config)
+    if not path.exists():
+        raise ValueError(f"{path}: not here; `python -m stages.{RESOLVE}` writes it for each job of the grid")
+    return {"config": validated(kind, read_json(path), f"{path}: ")}
+
+
+def _logged(this: Job, work: Callable[[], None]) -> None:
+    """Do the work while no other process does the same job, and leave a log of how it went."""
+    who = f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}: {this.command}"
+    with alone(log_of(this), who) as note:
+        try:
+            _do(this, work)
+        except StoppedError:
+            note(STOPPED)
+            raise
+        except Exception as error:
+            note(f"{FAILED}{explained(error) or type(error).__name__}\n{traceback.format_exc()}")
+            raise
+        note(DONE)
+
+
+def _do(this: Job, work: Callable[[], None]) -> None:
+    """Do the work, and write down what its outputs were made from."""
+    if this.stage == RESOLVE:
+        work()
+        return
+    refresh_code(this)
+    made_from = origin(this)
+    work()
+    if origin(this)["config"] != made_from["config"]:  # the engines would record the new values with the old results
+        raise ValueError(f"{this.config}: changed while this ran; run again")
+    write_provenance(this, made_from)
+
+
+def _require_own_package() -> None:
+    """Refuse to run the scripts of this clone on the package of another one."""
+    package = Path(__file__).resolve().parents[1]
+    if package.parent != Path.cwd().resolve():
+        raise ValueError(f"ulfine is imported from {package}, not from here; install this clone: pip install -e .")
+
+
+if IS_SCRIPT:
+    keep_watch()

@@ -1,0 +1,45 @@
+"""The work around every training: a checkpoint of its own, and a run with the record of its cost."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ulfine.files import digest, folder_sha256, new_file, new_folder, read_json, sha256, write_json
+from ulfine.params.base import Section
+from ulfine.runner.cell import Cell
+from ulfine.runner.jobs import CODE
+from ulfine.training.checkpoint import Checkpoint
+from ulfine.training.record import make_record
+
+if TYPE_CHECKING:
+    from ulfine.training.run import Result
+
+
+def checkpoint_of(script: str, at: Cell, config: Section, inputs: Iterable[Path], device: torch.device) -> Checkpoint:
+    """The checkpoint whose name is a digest of all that a training depends on: configuration, cell, inputs, code."""
+    hashes = [sha256(path) for path in (*inputs, CODE / f"{script}.json")]
+    name = digest([script, config.as_json(), at.names, hashes, str(torch.__version__)])
+    return Checkpoint(Path("artifacts/checkpoints") / f"{name}.pt", device)
+
+
+def keep(at: Cell, config: Section, result: "Result", device: torch.device, *, identity: Path, stand_in: bool) -> None:
+    """Write the run and the record of its cost: both or none.
+
+    identity: the file that identifies pictures, and with a backbone towers as well, by their hashes.
+    """
+    values = config.as_json()
+    params_digest = _params_digest(values, read_json(at.split), read_json(identity))
+    asked = {"cell": at.names, "parameters": values, "params_digest": params_digest}
+    with new_folder(at.run) as folder, new_file(at.new_record) as record:
+        result.write(folder, {"params_digest": params_digest, "stand_in": stand_in})
+        write_json(record, make_record(device, result.cost, asked | {"run": folder_sha256(folder)}))
+
+
+def _params_digest(values: dict[str, Any], split: dict[str, Any], identity: dict[str, Any]) -> str:
+    """A digest that all seeds of a cell share: configuration, counts of the split, pictures and towers."""
+    order = split["class_order"]
+    counts = {name: numbers and [numbers[k] for k in order] for name, numbers in split["counts"].items()}
+    pool = len(split["indices"]["unlabeled"])  # with the copies of labeled pictures, which are not counted above
+    return digest([values, counts, pool, identity])
