@@ -158,7 +158,7 @@ TABLE = {
         change(train__scale=25.0, datasets__shapes__splits__flat__gamma_labeled=3.0), dvc="resolve"
     ),
     "a number, and back, with a run between": Row(
-        LEARNING_RATE, snakemake=OF_LP, back=change(methods__lp={"tune": "head"})
+        LEARNING_RATE, snakemake=OF_LP, back=change(methods__lp={"extends": "probe"})
     ),
     "a comment or a docstring in the code": Row(remark, dvc="resolve"),
     "a file of the runner": Row(lambda folder: edit(folder / "ulfine/runner/stage.py"), dvc="resolve"),

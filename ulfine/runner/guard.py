@@ -28,6 +28,13 @@ class StoppedError(SystemExit):
     """Ctrl-C or a request to end. An exit, so that no library takes it for a failure of its own."""
 
 
+def stop_behind(error: BaseException | None) -> StoppedError | None:
+    """The stop that an error came of, if any: torch, stopped while it writes a file, fails on its own account."""
+    while error is not None and not isinstance(error, StoppedError):
+        error = error.__context__
+    return error
+
+
 def keep_watch() -> None:
     """Let signals raise `StoppedError`, and end this process if it does not stop, or if its engine ends."""
     above = engines_above()

@@ -17,7 +17,7 @@ from ulfine.files import read_json
 from ulfine.locks import alone
 from ulfine.params.base import validated
 from ulfine.runner.code import refresh_code
-from ulfine.runner.guard import StoppedError, keep_watch
+from ulfine.runner.guard import StoppedError, keep_watch, stop_behind
 from ulfine.runner.jobs import RESOLVE, Job, job
 from ulfine.runner.provenance import DONE, FAILED, STOPPED, log_of, origin, write_provenance
 
@@ -77,10 +77,11 @@ def _logged(this: Job, work: Callable[[], None]) -> None:
     with alone(log_of(this), who) as note:
         try:
             _do(this, work)
-        except StoppedError:
-            note(STOPPED)
-            raise
-        except Exception as error:
+        except (StoppedError, Exception) as error:
+            stop = stop_behind(error)
+            if stop:
+                note(STOPPED)
+                raise stop from None
             note(f"{FAILED}{explained(error) or type(error).__name__}\n{traceback.format_exc()}")
             raise
         note(DONE)
