@@ -1,4 +1,4 @@
-"""Every row of the table, one script after the other; one that fails ends it all."""
+"""Run the scripts of all rows of the table, one after the other; stop at the first that fails."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ ROWS = ("cached", "extraction", "pipeline", "vit", "augmentation", "heads", "pro
 
 
 def main() -> None:
-    """Run them, or those named on the command line."""
+    """Run all scripts, or those named on the command line."""
     for row in sys.argv[1:] or ROWS:
         started = time.perf_counter()
         subprocess.run([sys.executable, "-m", f"benchmarks.rows.{row}"], check=True)  # noqa: S603

@@ -1,4 +1,4 @@
-"""The first cell of the default grid, for benchmarks: what a training of it is made of. Needs the artifacts of it."""
+"""The first cell of the grid, as benchmarks use it: its inputs, tower and trainings. Needs its artifacts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ class Training:
     loop: Loop
 
     def step(self, number: int) -> None:
-        """One step of the loop."""
+        """Run one step of the loop."""
         self.loop._step(number)
 
 
@@ -57,7 +57,7 @@ class FirstCell:
         self.inputs = Inputs(open_store(self.at.data), Features(self.at.features), self.backbone.feature_space, split)
 
     def tower(self) -> ImageTower:
-        """The frozen image tower."""
+        """Load the frozen image tower."""
         return load_image_tower(self.at.backbone, self.backbone)
 
     def training(

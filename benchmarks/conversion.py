@@ -1,9 +1,9 @@
-"""Memory and time of the data stage on folders of generated pictures, and what they come to at the size of ImageNet.
+"""Memory and time of the data stage on folders of generated pictures, extrapolated to the size of ImageNet.
 
     python benchmarks/conversion.py 25000 50000 100000
 
-Runs `python -m stages.data` on each number of pictures, in a copy of the project under a temporary folder, which is
-removed. Resident memory is read from /proc (Linux) twenty times a second.
+Runs `python -m stages.data` on each number of pictures, in a temporary copy of the project. Reads the memory from
+/proc (Linux) twenty times a second.
 """
 
 import argparse
@@ -28,7 +28,7 @@ IMAGENET = 1_300_000
 
 
 def main() -> None:
-    """Measure the numbers of pictures named on the command line."""
+    """Measure each number of pictures given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("numbers", nargs="+", type=int)
     numbers = sorted(parser.parse_args().numbers)
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def make_project(folder: Path, number: int) -> None:
-    """The code, parameters with one data set, and its pictures: noise, a sixth of it for the test."""
+    """Copy the code, add a data set to the parameters, and make its pictures: noise, a sixth for the test."""
     for name in ("stages", "ulfine"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "dvc.yaml", folder)
@@ -64,7 +64,7 @@ def make_project(folder: Path, number: int) -> None:
 
 
 def measured(project: Path) -> tuple[float, float, float]:
-    """Seconds of the data stage, and the peaks of its memory in MiB: all that is resident, and the anonymous part."""
+    """Run the data stage; return its seconds and its peak memory in MiB, resident and anonymous."""
     started = time.perf_counter()
     command = [sys.executable, "-m", "stages.data", "--dataset", "generated"]
     stage = subprocess.Popen(command, cwd=project)  # noqa: S603
@@ -72,7 +72,7 @@ def measured(project: Path) -> tuple[float, float, float]:
     while stage.poll() is None:
         status = dict(line.split(":", 1) for line in Path(f"/proc/{stage.pid}/status").read_text().splitlines())
         for key, peak in peaks.items():
-            peaks[key] = max(peak, int(status.get(key, "0 kB").split()[0]))  # a process that ends has none
+            peaks[key] = max(peak, int(status.get(key, "0 kB").split()[0]))  # a process that is ending has none
         time.sleep(0.05)
     if stage.returncode:
         sys.exit(stage.returncode)

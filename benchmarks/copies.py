@@ -1,4 +1,4 @@
-"""Copies of the project for benchmarks that run its commands, so that what is here stays as it is."""
+"""Copies of the project for benchmarks that run its commands, so that this tree stays unchanged."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ INIT = ("git", "init", "-q")
 
 
 def copied(folder: Path, *, inputs: bool) -> None:
-    """Fill `folder` with code and parameters, and with `inputs` what the stages before a training have made."""
+    """Fill `folder` with code and parameters. inputs: also what the stages before a training have made."""
     for part in (*CODE, "params.yaml", "assets", ".dvc/config", "pyproject.toml", "studies"):
         (folder / part).parent.mkdir(exist_ok=True)
         if (ROOT / part).is_dir():
@@ -20,12 +20,12 @@ def copied(folder: Path, *, inputs: bool) -> None:
         else:
             shutil.copy(ROOT / part, folder / part)
     subprocess.run(INIT, cwd=folder, check=True)  # noqa: S603
-    for name in INPUTS if inputs else ():  # links will do: stages replace files, and change none
+    for name in INPUTS if inputs else ():  # links are safe: stages replace files and never modify them
         shutil.copytree(ROOT / "artifacts" / name, folder / "artifacts" / name, copy_function=link_or_copy)
 
 
 def link_or_copy(source: str, target: str) -> None:
-    """A hard link where both are on one disk."""
+    """Make a hard link, or a copy if that fails (on another disk)."""
     try:
         os.link(source, target)
     except OSError:

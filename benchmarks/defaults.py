@@ -1,10 +1,10 @@
-"""Where the defaults come from: validation accuracy under one change at a time, without a look at the test set.
+"""The experiments behind the defaults: validation accuracy under one change at a time; the test set is not used.
 
     python benchmarks/defaults.py lr tower_lr fixmatch paf dlf averages projection frozen losses --seeds 100 101 102
 
-Stands on the artifacts of `dvc repro` (pictures, backbone, features) for the first data set, split and backbone of
-the grid. Draws its own splits, from seeds that no study uses. Appends a row per run to benchmarks/defaults.csv, skips
-runs that stand there already, and prints means over the seeds.
+Needs the artifacts of `dvc repro` (pictures, backbone, features) for the first data set, split and backbone of the
+grid. Draws its own splits, from seeds that no study uses. Appends a row per run to benchmarks/defaults.csv, skips runs
+that are there already, and prints means over the seeds.
 """
 
 from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
@@ -35,7 +35,7 @@ from ulfine.training.start import start_from_text
 from ulfine.training.towers import load_tuned
 from ulfine.training.tuning import TUNINGS
 
-# sweep -> (method, key, values); the values of params.yaml run as well
+# sweep -> (method, key, values); the method as in params.yaml runs as well
 SWEEPS = {
     "lr": [
         ("lp", "train.lr", [0.003, 0.01, 0.03, 0.1, 0.3]),
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def with_value(base: dict, method: str, key: str, value: object) -> dict:
-    """A copy of the parameters in which one key of one method has another value."""
+    """Copy the parameters and change one key of one method."""
     changed = json.loads(json.dumps(base))
     section = changed["methods"][method]
     *parents, last = key.split(".")
@@ -158,14 +158,14 @@ def run_once(table: Path, values: dict, method: str, change: str, seed: int) -> 
 
 
 def parameters_key(params: Params, method: str, options: dict, names: tuple[str, str, str]) -> str:
-    """A digest of what a run stands on beside its seed; a change that sets a value to what it is makes no new one."""
+    """Digest everything that a run depends on but its seed; setting a value to what it is already changes nothing."""
     sections = [params.methods[method], params.datasets[names[0]], params.backbones[names[2]]]
     values = [section.model_dump(exclude={"train"}) for section in (*sections, params.augmentation, params.runtime)]
     return digest([values, options, names, code_hashes()[CODE / "train.json"]])[:12]
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds, in percent, with the standard deviation of the accuracy."""
+    """Return means over seeds, in percent, with the standard deviation of the accuracy."""
     grouped = rows.groupby(["dataset", "method", "change", "parameters"], sort=False)
     table = (100 * grouped[SHOWN].mean()).round(1)
     table.insert(1, "sd", (100 * grouped["accuracy"].std()).round(1))

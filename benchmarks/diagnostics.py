@@ -1,9 +1,9 @@
-"""The cost of the logs of pseudo-labels and classifiers: processor time of a training with it and without, in turns.
+"""The cost of logging pseudo-labels and classifiers: processor time of a training with and without, in turns.
 
     python -m benchmarks.diagnostics lp lft
 
-Stands on the artifacts of `dvc repro` for the first cell of the grid. Without means losses alone. The steps are those
-of params.yaml, and so is how often a row is written.
+Needs the artifacts of `dvc repro` for the first cell of the grid. Without means that only losses are logged. Steps and
+`log_every` are those of params.yaml.
 """
 
 from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
@@ -20,11 +20,11 @@ class LossesAlone(History):
     """A history without pseudo-labels and classifiers."""
 
     def add(self, losses: dict, _targets: object, batch: object) -> None:
-        """Take in the losses."""
+        """Add the losses only."""
         super().add(losses, None, batch)
 
     def close_row(self, step: int, lr: float, prior: object, _classifiers: dict) -> dict:
-        """A row of losses."""
+        """Return a row of losses."""
         return super().close_row(step, lr, prior, {})
 
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def loop_seconds(first: FirstCell, method: str, kind: type[History]) -> float:
-    """Processor time of the steps of one training."""
+    """Return the processor time of the steps of one training, in seconds."""
     training = first.training(method, history=kind)
     started = time.process_time()
     training.loop.run()

@@ -1,10 +1,10 @@
-"""How long the engines and `ulfine` take on a large grid that is done: reading it, not running it.
+"""How long the engines and `ulfine` take to read a large grid that is already made.
 
     python -m benchmarks.grid 100
 
-Makes the tiny project of the tests under a temporary folder: 2 methods and 1 baseline with each of so many seeds.
-Stages run for one seed; the others get copies of what it made, with provenance of their own, and DVC records them. Then
-each command is timed: wall time, and the CPU time of its processes, which other work on the machine disturbs less.
+Makes the tests' tiny project in a temporary folder: 2 methods and 1 baseline with this number of seeds. Stages run for
+one seed; the others get copies of its outputs, with provenance of their own, and DVC records them. Then each command is
+timed: wall time, and CPU time of its processes, which other work on the machine disturbs less.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from ulfine.runner.resolve import resolved, write
 STATUS, PREFLIGHT, VERIFY, COMMIT = (("ulfine", name) for name in ("status", "preflight", "verify", "commit"))
 DRY, SNAKEMAKE = ("snakemake", "--dry-run", "--quiet"), ("snakemake", "--cores", "2")
 DVC_STATUS, REPRO = ("dvc", "status"), ("dvc", "repro")
-WRONG: dict[str, tuple[Callable[[dict], None], str]] = {  # edits of params.yaml, and what is said about them
+WRONG: dict[str, tuple[Callable[[dict], None], str]] = {  # edits of params.yaml, and the error expected for them
     "an unknown key": (lambda params: params["train"].update(stepz=4), "train: unknown key 'stepz'"),
     "an unknown method": (lambda params: params["grid"]["method"].append("lpp"), "grid.method = 'lpp'"),
 }
@@ -37,19 +37,19 @@ WRONG: dict[str, tuple[Callable[[dict], None], str]] = {  # edits of params.yaml
 
 @dataclass(frozen=True)
 class Taken:
-    """Seconds that a command took."""
+    """The time that a command took, in seconds, and its output."""
 
     wall: float
-    cpu: float  # of its processes
-    told: float  # until it had said what it was expected to say; infinite if it never did
-    text: str  # all that it said
+    cpu: float  # of all its processes
+    told: float  # until it printed the expected text; infinite if it never did
+    text: str  # everything it printed
 
     def __str__(self) -> str:
         return f"{self.wall:6.1f} s {self.cpu:6.1f} s CPU"
 
 
 def main() -> None:
-    """Measure every command on a grid with the number of seeds named on the command line."""
+    """Measure every command on a grid with the number of seeds given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("seeds", type=int)
     seeds = parser.parse_args().seeds
@@ -87,21 +87,21 @@ def report(label: str, taken: Taken) -> None:
 
 
 def with_seeds(number: int) -> dict:
-    """The parameters of the tiny project with so many seeds."""
+    """Return the parameters of the tiny project with `number` seeds."""
     params = copy.deepcopy(project.PARAMS)
     params["grid"] |= {"seed": list(range(number)), "sweep": []}
     return params
 
 
 def make_one(folder: Path) -> None:
-    """The tiny project, all of it made for seed 0."""
+    """Make the tiny project and run it for seed 0."""
     project.make_project(folder)
     project.write_params(folder, with_seeds(1))
     project.succeeded(project.run(folder, *SNAKEMAKE))
 
 
 def fill(folder: Path) -> None:
-    """Give every other seed in params.yaml what seed 0 has, and make the tables."""
+    """Copy the outputs of seed 0 to every other seed in params.yaml, and make the tables."""
     with chdir(folder):
         write(resolved(load(PARAMS)))
         for job in jobs():
@@ -128,10 +128,10 @@ def write_wrong(folder: Path, params: dict, edit: Callable[[dict], None]) -> Non
 
 
 def timed(folder: Path, *command: str, said: str = "") -> Taken:
-    """Run a command in the project, which must fail if and only if it is to say something.
+    """Run a command in the project. said: an error that it must fail with; it must succeed if there is none.
 
     Raises:
-        RuntimeError: it did not; the message has the end of what it said.
+        RuntimeError: it ended otherwise; the message has the end of its output.
     """
     before, started, told, lines = _cpu(), time.perf_counter(), float("inf"), []
     process = subprocess.Popen(  # noqa: S603
@@ -154,7 +154,7 @@ def timed(folder: Path, *command: str, said: str = "") -> Taken:
 
 
 def _cpu() -> float:
-    """CPU seconds of all processes that this one has started and seen end."""
+    """Return the CPU seconds of all ended child processes."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

@@ -1,7 +1,7 @@
-"""Findings of benchmarks, and the files that hold them: benchmarks/results.json and the table made of it.
+"""Figures of benchmarks, and how they are stored: benchmarks/results.json and the table made from it.
 
-Figures are ratios of two things timed in turns within one process, so that a machine whose speed varies does them both
-alike. A row of the table stays until the script that made it runs again on the same device.
+Figures are ratios of two things timed in turns within one process, so that a varying speed of the machine affects both
+alike. A row stays until its script measures it again.
 """
 
 import json
@@ -20,7 +20,7 @@ from ulfine.training.record import device_name
 
 RESULTS = Path(__file__).parent / "results.json"
 TABLE = RESULTS.with_suffix(".md")
-NO_GPU = "a GPU"  # the device of a row that had none
+NO_GPU = "a GPU"  # the device of a row that could not be measured
 TITLES = {
     1: "Linear probing on cached views against the frozen tower in the loop",
     2: "Feature extraction against the bare forward pass",
@@ -35,8 +35,8 @@ TITLES = {
 }
 HEADER = """# Benchmarks
 
-Made by `make bench`. Ratios are of two things timed in turns; `spread` gives the quartiles. A row without a value needs
-what the machine did not have.
+Made by `make bench`. Ratios compare two things timed in turns; `spread` gives the quartiles. A row without a value
+needs hardware that the machine did not have.
 
 | # | what | value | to reach | spread, batch | device | commit |
 |---:|---|---:|---|---|---|---|
@@ -57,7 +57,7 @@ class Found:
 
 
 def report(*figures: Found, device: torch.device | None = None) -> None:
-    """Print figures, put them in the place of what RESULTS has of the same name, and make the table anew."""
+    """Print figures, replace those of the same name in RESULTS, and rewrite the table."""
     told = NO_GPU if device is None else device_name(device)
     commit = (git("rev-parse", "--short", "HEAD") or "").strip() or None
     stamp = {"device": told, "commit": commit, "ran": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -67,7 +67,7 @@ def report(*figures: Found, device: torch.device | None = None) -> None:
         known = {"row": figure.row, "name": figure.name}
         same = [row for row in rows if known.items() <= row.items()]
         if figure.value is None and any(row["value"] is not None for row in same):
-            continue  # measured elsewhere, where there was what it needs
+            continue  # keep the figure of a machine that could measure it
         rows = [row for row in rows if row not in same] + [asdict(figure) | stamp]
     rows.sort(key=lambda row: row["row"])
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
@@ -75,7 +75,7 @@ def report(*figures: Found, device: torch.device | None = None) -> None:
 
 
 def line(row: dict) -> str:
-    """A row of the table."""
+    """Format a row of the table."""
     value = "" if row["value"] is None else f"{shown(row['value'])} {row['unit']}"
     target = "" if row["target"] is None else f"{'≥' if row['better'] == 'higher' else '≤'} {row['target']:g}"
     what = f"{TITLES[row['row']]}: {row['name']}"
@@ -83,12 +83,12 @@ def line(row: dict) -> str:
 
 
 def shown(value: float | None) -> str:
-    """Three digits."""
+    """Format a figure with three digits."""
     return "none" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds of one call, with all that it leaves to a GPU."""
+    """Time one call, including the work that it queues on a GPU."""
     started = time.perf_counter()
     work()
     if device.type == "cuda":
@@ -97,12 +97,12 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 def ratios(slow: Callable[[], object], fast: Callable[[], object], rounds: int, device: torch.device) -> list[float]:
-    """Seconds of `slow` by those of `fast`, timed in turns; the first round, which warms up, is left out."""
+    """Return sorted ratios of the times of `slow` and `fast`, measured in turns; the first round only warms up."""
     found = [seconds(slow, device) / seconds(fast, device) for _ in range(rounds + 1)]
     return sorted(found[1:])
 
 
 def quartiles(values: list[float]) -> str:
-    """For `note`."""
+    """Format quartiles for `note`."""
     low, middle, high = statistics.quantiles(values, n=4)
     return f"quartiles {shown(low)}, {shown(middle)}, {shown(high)} of {len(values)}"

@@ -1,4 +1,4 @@
-"""What the benchmarks write down. The figures are no tests: they depend on the machine."""
+"""What the benchmarks write. Their figures are not tested: they depend on the machine."""
 
 import json
 

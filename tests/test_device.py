@@ -1,4 +1,4 @@
-"""A GPU that is asked for and is not here: refused before any work, and only where that is certain."""
+"""A requested GPU that is absent: refused before any work, but only if its absence is certain."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ FAR = "cuda:99"  # on any machine that tests run on
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
-    """A machine with some driver, files in /dev and build of torch."""
+    """Fake a machine: its driver, files in /dev and build of torch."""
 
     def make(driver: object, nodes: tuple[str, ...] = (), cuda: str = "'13.0'", hip: str = "None") -> None:
         def load(name: str) -> object:
@@ -41,7 +41,7 @@ def machine(monkeypatch, tmp_path):
 
 
 class Driver:
-    """CUDA's driver, in so far as it is asked."""
+    """The part of CUDA's driver that is called."""
 
     def __init__(self, state: int, number: int = 0) -> None:
         self.state, self.number = state, number

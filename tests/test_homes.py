@@ -1,4 +1,4 @@
-"""`~` in the paths of params.yaml: found in the home of whoever runs, and kept as it was written."""
+"""`~` in the paths of params.yaml: expanded to the user's home, and recorded as written."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ FORM = {"resolution": 32, "precision": "fp32", "feature_space": "pooled"}
 
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
-    """The home of this user, where the current folder is another."""
+    """Make a home for this user, outside the current folder."""
     (tmp_path / "home").mkdir()
     (tmp_path / "here").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -1,4 +1,4 @@
-"""Arrays on disk: memory-mapped .npy and .safetensors, never pickled, with messages that name the file."""
+"""Arrays on disk as memory-mapped .npy and .safetensors: never pickled, with errors that name the file."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from ulfine.files import new_file
 
 
 def open_array(path: Path) -> np.ndarray:
-    """A .npy file, read-only and mapped into memory.
+    """Open a .npy file, memory-mapped and read-only.
 
     Raises:
-        ValueError: the file is truncated or is something else.
+        ValueError: the file is truncated or not a .npy file.
     """
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
@@ -22,7 +22,7 @@ def open_array(path: Path) -> np.ndarray:
 
 
 def write_array(target: Path, array: np.ndarray) -> None:
-    """Write a .npy file as `np.save` does, which forgets why the system refuses to write."""
+    """Write a .npy file like `np.save`, but keep the system's reason when writing fails."""
     with target.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         file.write(np.ascontiguousarray(array).data)
@@ -35,10 +35,10 @@ def write_tensors(target: Path, tensors: dict[str, np.ndarray]) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """The named arrays of a .safetensors file.
+    """Read the named arrays of a .safetensors file.
 
     Raises:
-        ValueError: the file is truncated or is something else.
+        ValueError: the file is truncated or not a .safetensors file.
     """
     try:
         return load_file(path)

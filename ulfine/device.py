@@ -1,4 +1,4 @@
-"""Whether a GPU is here, without torch, which takes seconds to import."""
+"""Looking for the requested GPU without importing torch, which takes seconds."""
 
 import ctypes
 import os
@@ -8,16 +8,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 DEV = Path("/dev")
-NO_DEVICE = 100  # what CUDA's driver says where it runs and has no device to show
-# Of a driver on Linux, of one below Windows (WSL), and of Tegra, whose libraries may lie where only torch looks.
+NO_DEVICE = 100  # returned by CUDA's driver when it works but finds no device
+# Device nodes of drivers on Linux, under Windows (WSL) and on Tegra, whose libraries only torch may find.
 NODES = ("nvidia*", "dxg", "nvhost*", "nvmap", "nvgpu")
 
 
 def require_device(device: str, found: int, why: str = "") -> None:
-    """Refuse a device of CUDA beyond the `found` ones. why: there are no more, where that is known.
+    """Refuse a CUDA device beyond the `found` ones. why: the reason that there are no more, if known.
 
     Raises:
-        ValueError: it is; the message names those that are allowed.
+        ValueError: there is no such device; the message lists the allowed ones.
     """
     kind, _, number = device.partition(":")
     if kind == "cuda" and int(number or 0) >= found:
@@ -26,15 +26,15 @@ def require_device(device: str, found: int, why: str = "") -> None:
 
 
 def require_not_absent(device: str) -> None:
-    """Refuse a device that this machine certainly lacks; what cannot be known passes, and torch finds out.
+    """Refuse a device that this machine certainly lacks; in case of doubt it passes, and torch finds out.
 
     Raises:
-        ValueError: as `require_device` says.
+        ValueError: as in `require_device`.
     """
     if device == "cpu":
         return
     built = _torch()
-    if built.get("hip"):  # AMD's GPUs are called cuda as well
+    if built.get("hip"):  # torch calls AMD's GPUs cuda as well
         return
     if "cuda" in built and not built["cuda"]:
         require_device(device, 0, f": torch {built.get('__version__', '')} is built without CUDA")
@@ -45,7 +45,7 @@ def require_not_absent(device: str) -> None:
 
 
 def devices() -> int | None:
-    """CUDA devices that a process started here would see, or None where that is not certain."""
+    """Count the CUDA devices that a process started here would see; None if that is uncertain."""
     if not sys.platform.startswith("linux"):
         return None
     try:
@@ -55,14 +55,14 @@ def devices() -> int | None:
     number = ctypes.c_int()
     try:
         state = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(number))
-    except AttributeError:  # a stand-in for a driver
+    except AttributeError:  # a stub of a driver
         return None
     return {0: number.value, NO_DEVICE: 0}.get(state)
 
 
 def _torch() -> dict[str, str]:
-    """The build facts in torch's version.py; empty where there is none."""
-    spec = find_spec("torch")  # which imports nothing
+    """Read from torch's version.py how it was built; empty without torch."""
+    spec = find_spec("torch")  # does not import it
     path = Path(spec.origin or "").with_name("version.py") if spec else Path()
     if not path.is_file():
         return {}

@@ -1,6 +1,6 @@
-"""How an error is told to a user.
+"""Errors explained to a user on one line.
 
-Imported before numpy and torch, whose errors are therefore known by their names and words.
+This is imported before numpy and torch, so it recognises their errors by name and message.
 """
 
 import errno
@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # whatever fails so was being written
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # errors that only writing raises
 NO_MEMORY = ("DefaultCPUAllocator", "std::bad_alloc", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")  # of torch
 DEAD_WORKER = re.compile(r"DataLoader worker .*(exited unexpectedly|killed by signal)|Pin memory thread exited")
 
 
 def explained(error: BaseException) -> str | None:
-    """The error on one line, the file first where one is to blame; None where the error is a bug of this program."""
+    """Return the error on one line, beginning with the file to blame, if any; None if it is a bug of this program."""
     if isinstance(error, ValueError):
         return _message(error)
     failed = system_error(error)
@@ -29,7 +29,7 @@ def explained(error: BaseException) -> str | None:
 
 
 def system_error(error: BaseException) -> OSError | None:
-    """The operating system's error behind an error, if any; libraries in Rust write its number at the end."""
+    """Return the operating system's error, if there was one; Rust libraries give its number at the end of a message."""
     if isinstance(error, OSError):
         return error
     found = re.search(r"\(os error (\d+)\)", str(error))
@@ -39,7 +39,7 @@ def system_error(error: BaseException) -> OSError | None:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory is short, of the machine or of the GPU."""
+    """Whether the machine or the GPU ran out of memory."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     said = isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
@@ -47,16 +47,16 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def machine_failed(error: BaseException) -> bool:
-    """Whether the machine is to blame for what went wrong with a file, and not what the file holds.
+    """Whether the machine, and not the content of a file, is to blame for an error in reading it.
 
-    Decoders raise OSError without a number, and seek to where a damaged file has nothing.
+    For damaged files, decoders raise OSError without a number, or seek to invalid positions (EINVAL).
     """
     return out_of_memory(error) or (isinstance(error, OSError) and error.errno not in (None, errno.EINVAL))
 
 
 @contextmanager
 def advising(advice: str) -> Iterator[None]:
-    """Let an error for want of memory say what takes less."""
+    """Add advice on using less memory to an out-of-memory error."""
     try:
         yield
     except Exception as error:
@@ -80,7 +80,7 @@ def _of_memory(error: BaseException) -> str:
 
 def _message(error: BaseException) -> str:
     text = str(error)
-    if "\nOriginal Traceback" in text:  # of a data worker; the message stands at its end, behind the type
+    if "\nOriginal Traceback" in text:  # from a data worker: the last line has the type and the message
         text = text.strip().splitlines()[-1].partition(": ")[2]
     return " ".join(text.split())
 
@@ -90,5 +90,5 @@ def _is(error: BaseException, name: str) -> bool:
 
 
 def printable(text: str) -> str:
-    """Text from outside, quoted and escaped where it holds line ends, control characters or undecodable bytes."""
+    """Quote and escape text from outside if it has line ends, control characters or undecodable bytes."""
     return text if text.isprintable() else ascii(text)

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written under a temporary name beside the target and renamed when complete."""
+"""Files that are complete or absent: written under a temporary name beside the target, then renamed. Also hashes."""
 
 import csv
 import hashlib
@@ -15,19 +15,19 @@ from ulfine.errors import NO_ROOM, system_error
 
 
 def located(path: str) -> Path:
-    """Locate a path of params.yaml: `~` and `~user` are homes, as in a shell.
+    """Expand `~` and `~user` in a path of params.yaml, as a shell does.
 
-    Expanded where it is used, as parameters are kept with results, which name no user.
+    Paths are expanded only where they are used: parameters are kept with the results, which must not name a user.
     """
     return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser raises where there is no such user)
 
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A folder to fill; it becomes `target` when the block ends and vanishes when the block raises.
+    """Make a folder to fill; it becomes `target` when the block ends, and is removed if the block raises.
 
     Raises:
-        OSError: it cannot be written; the error names `target`.
+        OSError: the folder cannot be written; the error names `target`.
     """
     part, old = _beside(target, "part"), _beside(target, "old")
     with naming_file(target, part, NO_ROOM):  # the block may read other files as well
@@ -45,7 +45,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 def _exchange(part: Path, target: Path, old: Path) -> None:
     if target.exists():
-        target.rename(old)  # a kill while it is deleted must not leave half of it under its name
+        target.rename(old)  # if killed while deleting it, leave no half of it under `target`
     try:
         part.rename(target)
     except OSError:
@@ -56,12 +56,12 @@ def _exchange(part: Path, target: Path, old: Path) -> None:
 
 @contextmanager
 def new_file(target: Path, suffix: str = "part") -> Iterator[Path]:
-    """A file to write; it becomes `target` when the block ends and vanishes when the block raises.
+    """Give a path to write; the file becomes `target` when the block ends, and is removed if the block raises.
 
-    suffix: of the temporary name, under which a run that was killed leaves something for the next one to overwrite.
+    suffix: of the temporary name; what a killed run left under it, the next run overwrites.
 
     Raises:
-        OSError: it cannot be written; the error names `target`.
+        OSError: the file cannot be written; the error names `target`.
     """
     part = _beside(target, suffix)
     with naming_file(target, part):
@@ -69,10 +69,10 @@ def new_file(target: Path, suffix: str = "part") -> Iterator[Path]:
         try:
             yield part
             with part.open("rb+") as file:
-                os.fsync(file.fileno())  # or a power cut leaves an empty file under the right name
+                os.fsync(file.fileno())  # or a power cut could leave an empty file as `target`
             part.replace(target)
         finally:
-            with suppress(OSError):  # nothing is there, or the disk is read-only
+            with suppress(OSError):  # already renamed or never made, or the disk is read-only
                 part.unlink()
 
 
@@ -80,7 +80,7 @@ def new_file(target: Path, suffix: str = "part") -> Iterator[Path]:
 def naming_file(target: Path, part: Path | None = None, numbers: Container[int] | None = None) -> Iterator[None]:
     """Let what the system refuses name a file: errors of writing name none, or one that users do not know.
 
-    part: the temporary name of `target`. numbers: of the errors without a name that are about `target`; None for all.
+    part: the temporary name of `target`. numbers: which errors without a file are about `target`; None for all.
     """
     try:
         yield
@@ -92,7 +92,7 @@ def naming_file(target: Path, part: Path | None = None, numbers: Container[int] 
             failed.filename = os.fsdecode(failed.filename).replace(str(part or target), str(target))
         elif numbers is None or failed.errno in numbers:
             failed.filename = str(target)
-        raise failed  # noqa: B904 (most often it is the same)
+        raise failed  # noqa: B904 (usually the same error)
 
 
 def _beside(target: Path, suffix: str) -> Path:
@@ -100,7 +100,7 @@ def _beside(target: Path, suffix: str) -> Path:
 
 
 def reserve(file: BinaryIO, size: int) -> None:
-    """Make `file` that long, so that a full disk shows before hours of work; where that cannot be known, do nothing."""
+    """Reserve `size` bytes for `file`, so that a full disk shows before hours of work; do nothing where unsupported."""
     try:
         os.posix_fallocate(file.fileno(), 0, size)
     except AttributeError:  # not on macOS
@@ -111,13 +111,13 @@ def reserve(file: BinaryIO, size: int) -> None:
 
 
 def write_text(target: Path, text: str, suffix: str = "part") -> None:
-    """Write `text` as UTF-8; suffix as in `new_file`."""
+    """Write `text` as UTF-8. suffix: as in `new_file`."""
     with new_file(target, suffix) as part, part.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
 
 
 def write_json(target: Path, values: Any) -> None:
-    """Write `values` as JSON: sorted keys, the same bytes for the same values.
+    """Write `values` as JSON with sorted keys: the same values give the same bytes.
 
     Raises:
         ValueError: a number is not finite.
@@ -141,7 +141,7 @@ def json_text(values: Any) -> str:
 
 
 def write_csv(target: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows, at least one, that share the keys of the first; None is an empty field."""
+    """Write rows as CSV: at least one, all with the keys of the first; None gives an empty field."""
     with new_file(target) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -149,7 +149,7 @@ def write_csv(target: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file, as text by column.
+    """Read the rows of a CSV file, each as text by column.
 
     Raises:
         ValueError: the file is not CSV; its name is in the message.
@@ -162,7 +162,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def read_json(path: Path) -> Any:
-    """The values in a JSON file.
+    """Read the values of a JSON file.
 
     Raises:
         ValueError: the file is not JSON; its name is in the message.
@@ -174,33 +174,33 @@ def read_json(path: Path) -> Any:
 
 
 def merge_mark(text: str) -> int | None:
-    """The line at which git has left both sides of a merge; None where it has not."""
+    """Return the first line with a conflict marker of git; None if there is none."""
     mark = re.search(r"^(<{7}|={7}|>{7})( |$)", text, re.MULTILINE)
     return text.count("\n", 0, mark.start()) + 1 if mark else None
 
 
 def sha256(path: Path) -> str:
-    """The hash of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def folder_sha256(folder: Path) -> str:
-    """A hash of the names and the content of the files in a folder that holds no other."""
+    """Hash the names and contents of the files in a folder without subfolders; hidden files do not count."""
     return digest({path.name: sha256(path) for path in folder.iterdir() if not path.name.startswith(".")})
 
 
 def md5(path: Path) -> str:
-    """The checksum by which DVC knows files and data sets are published; it proves a whole file, not its author."""
+    """Return the MD5 that DVC and publishers of data sets use; it proves that a file is intact, not who made it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def proved(path: Path, expected: str | None) -> str:
-    """The hash of a file that params.yaml names. expected: what stands there; None where nothing does.
+    """Check and return the SHA-256 of a file named in params.yaml. expected: the hash given there, if any.
 
     Raises:
-        ValueError: the file has changed; the message has both.
+        ValueError: the file has changed; the message has both hashes.
     """
     found = sha256(path)
     if expected not in (None, found):
@@ -209,13 +209,13 @@ def proved(path: Path, expected: str | None) -> str:
 
 
 def digest(values: Any) -> str:
-    """A hash of JSON values that does not depend on the order of keys, nor on 2 against 2.0."""
+    """Hash JSON values, regardless of the order of keys and of 2 versus 2.0."""
     text = json.dumps(canonical(values), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def canonical(values: Any) -> Any:
-    """JSON values with 2 wherever they have 2.0."""
+    """Return JSON values with whole floats as integers: 2 for 2.0."""
     if isinstance(values, dict):
         return {key: canonical(value) for key, value in values.items()}
     if isinstance(values, list):

@@ -1,11 +1,11 @@
-"""Asks git about this tree."""
+"""Questions to git about this tree."""
 
 import shutil
 import subprocess
 
 
 def git(*arguments: str) -> str | None:
-    """The output of `git …`; None where there is no git, no repository, or nothing of the kind."""
+    """Run `git …` and return what it prints; None without git, outside a repository, or if the command fails."""
     command = shutil.which("git")
     if command is None:
         return None

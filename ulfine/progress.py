@@ -1,4 +1,4 @@
-"""Progress of long work on standard error: rate and time left; a few lines where nobody watches."""
+"""Progress bars for long work, on standard error; only a few lines in a log."""
 
 import sys
 
@@ -6,9 +6,9 @@ from tqdm import tqdm
 
 
 def progress(total: int | None, what: str, unit: str = "images", done: int = 0) -> tqdm:
-    """A bar that redraws often on a terminal, and every ten seconds in a log, where shorter work leaves none.
+    """Make a bar that redraws often on a terminal, and every ten seconds in a log, where shorter work shows none.
 
-    total: None where it is not known. unit: B for bytes, of which thousands and millions are shown. done: at the start.
+    total: None if unknown. unit: B for bytes, shown in thousands and millions. done: progress at the start.
     """
     interval, delay = (0.2, 0) if sys.stderr.isatty() else (10, 10)
     scaled = {"unit": "B", "unit_scale": True} if unit == "B" else {"unit": f" {unit}"}

@@ -1,1 +1,1 @@
-"""The measurements of `make bench`: a script for each row of the table, `python -m benchmarks.rows.heads`."""
+"""The measurements of `make bench`: a script per row of the table, as in `python -m benchmarks.rows.heads`."""

@@ -1,4 +1,4 @@
-"""4. Strong augmentation: batches of tensors against torchvision on PIL, picture by picture, in a loader's workers."""
+"""4. Strong augmentation: batches of tensors against torchvision on single PIL pictures in a loader's workers."""
 
 from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
 
@@ -18,7 +18,7 @@ AT_224_PX = "of large pictures both make the same passes over pixels on as many 
 
 
 class OneByOne(Dataset):
-    """FixMatch's strong view as most code has it."""
+    """FixMatch's strong view as it is usually coded."""
 
     def __init__(self, images: np.ndarray, operations: int, magnitude: int) -> None:
         side = images.shape[1]
@@ -42,7 +42,7 @@ class OneByOne(Dataset):
 
 
 def main() -> None:
-    """Measure at the side of the default data set, and at that of a photograph."""
+    """Measure at the side of the default data set, and at 224 px."""
     first = FirstCell()
     augmentation = first.params.augmentation
     strong = augmentation.strong

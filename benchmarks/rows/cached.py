@@ -1,7 +1,7 @@
 """1. A step of linear probing on cached views, against the same step with the frozen tower in the loop.
 
-Both see the same views, 32 labeled and 2 x 32 unlabeled, and end with the same logits. The tower gets views that are
-augmented already.
+Both see the same views, 32 labeled and 2 x 32 unlabeled, and end with the same logits. The tower gets views that were
+augmented beforehand.
 """
 
 from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
@@ -19,18 +19,18 @@ STEPS, TAIL = 12, 256
 
 
 class InMemory:
-    """Features from arrays, as CachedViews asks for them."""
+    """Arrays in memory, in place of `Features`."""
 
     def __init__(self, views: dict[str, np.ndarray]) -> None:
         self.views = views
 
     def view(self, name: str, _: str) -> np.ndarray:
-        """One of them."""
+        """Return the array of one view."""
         return self.views[name]
 
 
 class TowerInTheLoop(CachedViews):
-    """The same draws of the same views, from pictures, each time through the tower."""
+    """The same draws of the same views, but as pictures that pass through the tower each time."""
 
     tower: torch.nn.Module
 
@@ -42,7 +42,7 @@ class TowerInTheLoop(CachedViews):
 
 
 def main() -> None:
-    """Measure."""
+    """Measure both, and compare their logits."""
     first = FirstCell()
     store, augmentation, tower = first.inputs.store, first.params.augmentation, first.tower().to(first.device)
     used = np.concatenate([first.inputs.indices["labeled"], first.inputs.indices["unlabeled"]])

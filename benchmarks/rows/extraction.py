@@ -1,4 +1,4 @@
-"""2. The feature extraction of the `features` stage against the bare forward pass on tensors already in memory."""
+"""2. Feature extraction of the `features` stage against the bare forward pass on tensors in memory."""
 
 from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
 
@@ -17,7 +17,7 @@ PICTURES, ROUNDS = 6 * BATCH, 7
 
 
 def main() -> None:
-    """Measure."""
+    """Measure both, in turns."""
     first = FirstCell()
     tower = first.tower().to(first.device)
     store = first.inputs.store

@@ -1,4 +1,4 @@
-"""5. 64 heads on frozen features as one batched training, against one head; and each against its own run."""
+"""5. 64 heads on frozen features as one batched training: its time against one head, its logits against single runs."""
 
 from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
 

@@ -16,7 +16,7 @@ REPRO = ("dvc", "repro")
 
 
 def main() -> None:
-    """Measure, once."""
+    """Measure once."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         copied(folder, inputs=False)

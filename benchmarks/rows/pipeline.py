@@ -9,18 +9,18 @@ STEPS = 40
 
 
 class Ready:
-    """Batches made before."""
+    """Batches made beforehand."""
 
     def __init__(self, batches: list) -> None:
         self.batches = batches
 
     def at(self, step: int) -> object:
-        """One of them."""
+        """Return the batch of a step."""
         return self.batches[step % len(self.batches)]
 
 
 def main() -> None:
-    """Measure."""
+    """Measure both, in turns."""
     first = FirstCell()
     real = first.training("lft")
     ready = first.training("lft")

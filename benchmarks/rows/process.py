@@ -19,7 +19,7 @@ ROUNDS = 7
 
 
 def main() -> None:
-    """Measure, in a copy."""
+    """Measure in a copy of the project."""
     grid = read_yaml(PARAMS)["grid"]
     names = {key: str(grid[key][0]) for key in ("dataset", "split", "backbone")} | {"method": "lp", "seed": "0"}
     arguments = [argument for key, value in names.items() for argument in (f"--{key}", value)]

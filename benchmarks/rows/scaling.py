@@ -1,4 +1,4 @@
-"""10. Cost against size: images, classes, heads, cells. A figure is the slope on a log-log plot: 1 is linear."""
+"""10. Cost against size: images, classes, heads, cells. A figure is its steepest log-log slope; 1 is linear."""
 
 from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
 
@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 
 
 def images(first: FirstCell) -> dict[int, Callable[[], object]]:
-    """Feature extraction of so many pictures."""
+    """Return feature extraction, by number of pictures."""
     tower, store = first.tower(), first.inputs.store
 
     def extract(number: int) -> None:
@@ -43,7 +43,7 @@ def images(first: FirstCell) -> dict[int, Callable[[], object]]:
 
 
 def classes(_: FirstCell) -> dict[int, Callable[[], object]]:
-    """A forward and backward pass of a classifier on 96 features."""
+    """Return 20 forward and backward passes of a classifier on 96 features, by number of classes."""
     from ulfine.models.classifiers import CosineClassifier
 
     features = torch.nn.functional.normalize(torch.randn(96, 768), dim=-1)
@@ -61,7 +61,7 @@ def classes(_: FirstCell) -> dict[int, Callable[[], object]]:
 
 
 def heads_at_once(first: FirstCell) -> dict[int, Callable[[], object]]:
-    """20 steps of so many ULFine heads."""
+    """Return 20 steps of ULFine heads, by their number."""
     work = {}
     for number in (1, 4, 16, 64):
         learner = heads(first.inputs, trials(first, "ulfine_frozen")[:number], 0, CPU).train()
@@ -83,7 +83,7 @@ def heads_at_once(first: FirstCell) -> dict[int, Callable[[], object]]:
 
 
 def cells(_: FirstCell) -> dict[int, Callable[[], object]]:
-    """The graph of so many cells, three for each seed."""
+    """Return the making of the graph, by number of cells, three for each seed."""
     kept = TemporaryDirectory()
     work = {}
     for seeds in (10, 30, 100, 300):
@@ -100,7 +100,7 @@ def cells(_: FirstCell) -> dict[int, Callable[[], object]]:
 
 
 def main() -> None:
-    """Measure each, in turns over the sizes, and draw."""
+    """Measure each cost, in turns over the sizes, and draw the curves."""
     first = FirstCell()
     curves = {}
     for name, of in (("images", images), ("classes", classes), ("heads", heads_at_once), ("cells", cells)):
@@ -115,8 +115,8 @@ def main() -> None:
 
 
 def draw(curves: dict[str, dict[int, float]]) -> None:
-    """A panel for each curve, with a line that is linear through its last point."""
-    mpl.rcParams["svg.hashsalt"] = "scaling"  # the same names inside, each time
+    """Draw a panel for each curve, with a linear one through its last point."""
+    mpl.rcParams["svg.hashsalt"] = "scaling"  # the same names inside the file each time
     figure = Figure(figsize=(10, 2.8), layout="constrained")
     for axes, (name, curve) in zip(figure.subplots(1, len(curves)), curves.items(), strict=True):
         sizes, times = np.array(list(curve)), np.array(list(curve.values()))

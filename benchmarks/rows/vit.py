@@ -1,7 +1,7 @@
 """3, 7, 8. ViT-B/16 at 224 px on a GPU: input pipeline, share of the bf16 matmul rate, peak memory of LFT and FFT.
 
-Random weights of open_clip's architecture in bf16. A step has 32 labeled and 7 x 32 unlabeled pictures, these as a weak
-and a strong view, out of 10,000 pictures of 32 px in 100 classes.
+open_clip's architecture with random weights, in bf16. A step has 32 labeled pictures and 7 x 32 unlabeled ones, the
+latter as a weak and a strong view, out of 10,000 pictures of 32 px in 100 classes.
 """
 
 from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
@@ -44,7 +44,7 @@ NAMES = {
 
 
 def training(method: str, device: torch.device, vision: dict, batch: int) -> Training:
-    """A training of a tower with random weights."""
+    """Prepare a training of a tower with random weights."""
     params = load(PARAMS)
     torch.manual_seed(0)
     visual = open_clip.model._build_vision_tower(512, vision)
@@ -70,13 +70,13 @@ def training(method: str, device: torch.device, vision: dict, batch: int) -> Tra
 
 
 def matmul_rate(device: torch.device, side: int = SIDE) -> float:
-    """Floating-point operations a second of a product of two matrices in bf16, the best of ten."""
+    """Return the floating-point operations per second of a bf16 matrix product, the best of eleven."""
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
     return 2 * side**3 / min(seconds(lambda: a @ b, device) for _ in range(11))
 
 
 def measure(device: torch.device, vision: dict, batch: int = 32, side: int = SIDE) -> list[Found]:
-    """The figures of all three rows."""
+    """Measure the figures of all three rows."""
     peaks, found = {}, []
     for method in ("fft", "lft"):
         real = training(method, device, vision, batch)
@@ -102,7 +102,7 @@ def measure(device: torch.device, vision: dict, batch: int = 32, side: int = SID
 
 
 def main() -> None:
-    """Measure on a GPU, or say that there was none."""
+    """Measure on a GPU, or report that there was none."""
     params = load(PARAMS)
     if not torch.cuda.is_available():
         for row, (name, unit, target, better) in NAMES.items():

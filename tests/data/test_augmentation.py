@@ -34,7 +34,7 @@ def test_no_pad_and_no_flip_change_nothing():
 
 
 def test_the_draws_of_a_weak_view_by_hand():
-    """Rows and columns from the generator, one picture after the other."""
+    """Compute the expected views picture by picture, with rows and columns from the same generator."""
     images = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (9, 12, 12, 3), np.uint8))
     rng = np.random.default_rng(5)
     top, left = rng.integers(0, 7, (2, 9))  # a border of 3
@@ -107,7 +107,7 @@ def test_crops_are_enlarged_as_pillow_does(side):
 
 
 def test_strong_views_change_pictures_as_torchvisions_do():
-    """How far pictures move on average, by torchvision picture by picture and here in a batch."""
+    """The mean change of pictures, by torchvision one by one and by ours in a batch."""
     rng = np.random.default_rng(0)
     coarse = torch.from_numpy(rng.integers(0, 256, (400, 3, 7, 7), np.uint8)).float()
     images = torch.nn.functional.interpolate(coarse, size=(28, 28), mode="bicubic").clamp(0, 255).byte()

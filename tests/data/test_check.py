@@ -27,7 +27,7 @@ NONE_HELD_OUT = [
 
 @pytest.fixture
 def check(params, tmp_path, monkeypatch):
-    """Check one split on a source: folders of 22 pictures for each of 4 classes, or what is named."""
+    """Check one split on a source: by default, folders of 22 pictures for each of 4 classes."""
     monkeypatch.chdir(tmp_path)
     for name in ("tiny.json", "tiny.pt"):
         Path(name).touch()

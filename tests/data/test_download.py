@@ -1,4 +1,4 @@
-"""Downloads from a server that keeps its promises, and from several that do not; archives that lie."""
+"""Downloads from servers that behave and that misbehave; damaged and hostile archives."""
 
 import io
 import re
@@ -23,7 +23,7 @@ CONTENT = random_bytes(300_000).tobytes()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves CONTENT under any name, as `behaviour` says, and notes the ranges that it is asked for."""
+    """Serves CONTENT under any name, according to `behaviour`, and records the requested ranges."""
 
     daemon_threads = True
 
@@ -99,7 +99,7 @@ def names(folder: Path) -> list[str]:
 
 
 def both(first, reached, then) -> None:
-    """Run `first` in two threads, the second once `reached` holds; `then` comes when it had time to do harm."""
+    """Run `first` in two threads, the second once `reached` holds; call `then` after it had time to do harm."""
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(first)]
         end = time.monotonic() + 10

@@ -1,4 +1,4 @@
-"""Pictures sorted into folders: which are taken, as what, and what is refused."""
+"""Pictures sorted into folders: which are read, as which class, and what is refused."""
 
 import os
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_a_folder_is_read_class_by_class_in_the_order_of_names(tmp_path):
 
 
 def test_a_share_of_each_class_is_the_test_set_where_there_is_none(tmp_path):
-    """0.25 of 10, 2 and 6 pictures: 2.5 and 1.5 give 2 each, and 0.5 is one at least."""
+    """A share of 0.25 of 10, 2 and 6 pictures: 2.5 and 1.5 round to 2, and 0.5 becomes the minimum, 1."""
     write_classes(tmp_path / "p", {"ape": 10, "bee": 2, "cat": 6})
     source = folder_source(tmp_path / "p", test_share=0.25)
     assert class_counts(source) == Counts([8, 1, 4], 0)
@@ -47,7 +47,7 @@ COMPOSED, APART = "caf\u00e9", "cafe\u0301"
 
 
 def test_a_class_is_the_same_in_either_unicode_form_of_its_name(tmp_path):
-    """And comes where its composed form does: apart, it would stand before `cafz`."""
+    """A decomposed name is sorted by its composed form: decomposed it would precede `cafz`."""
     write_classes(tmp_path / "p/train", {APART: 2, "cafz": 1})
     write_classes(tmp_path / "p/test", {COMPOSED: 1, "cafz": 1})
     loaded = load(folder_source(tmp_path / "p"), 8)
@@ -58,7 +58,7 @@ def test_a_class_is_the_same_in_either_unicode_form_of_its_name(tmp_path):
 
 
 def test_a_share_is_drawn_alike_for_either_unicode_form_of_a_name(tmp_path):
-    """By the UTF-8 bytes of the composed form: 63 61 66 c3 a9."""
+    """The UTF-8 bytes of the composed form seed the draw: 63 61 66 c3 a9."""
     tests = []
     for place, name in (("one", COMPOSED), ("other", APART)):
         write_classes(tmp_path / place, {name: 10, "dog": 2})
@@ -157,7 +157,7 @@ def test_a_folder_of_unlabeled_pictures_that_is_none_is_named(tmp_path, where, m
 
 @pytest.fixture
 def linked(tmp_path) -> Path:
-    """Two classes of two pictures for each part."""
+    """Make two classes of two pictures in each part."""
     for part in ("train", "test"):
         write_classes(tmp_path / "p" / part, {"ape": 2, "bee": 2})
     return tmp_path / "p"

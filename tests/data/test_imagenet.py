@@ -23,7 +23,7 @@ def checked(path) -> CheckedFile:
 
 
 def test_the_127_groups_are_those_that_are_published():
-    """Sizes and names of the label set of Huh et al.; members from their list of validation pictures."""
+    """Sizes and names are those of Huh et al.'s label set; members are from their list of validation pictures."""
     rows = read_csv(FACTS)
     assert len(rows) == len({row["synset"] for row in rows}) == 1000
     assert sorted(int(row["downsampled_label"]) for row in rows) == list(range(1, 1001))
@@ -110,7 +110,7 @@ def source(tmp_path):
 
 
 def write_folders(folder: Path) -> None:
-    """3, 2 and 1 training pictures of the synsets and one of each for validation, grey by synset and number."""
+    """Make 3, 2 and 1 training pictures of the synsets and one of each for validation, grey by synset and number."""
     for part, sizes in (("train", (3, 2, 1)), ("val", (1, 1, 1))):
         for k, (synset, size) in enumerate(zip(SYNSETS, sizes, strict=True)):
             (folder / part / synset).mkdir(parents=True)
@@ -145,7 +145,7 @@ def test_folders_that_are_not_those_of_the_groups_are_refused(source):
 
 
 def batches(number: int = 4) -> dict[str, dict]:
-    """The files of downsampled ImageNet at 8 pixels, `number` pictures each."""
+    """Return the files of downsampled ImageNet at 8 pixels, `number` pictures each."""
     rng = np.random.default_rng(0)
     names = [*(f"train_data_batch_{batch}" for batch in range(1, 11)), "val_data"]
     labels = rng.integers(1, 4, (len(names), number))
@@ -164,7 +164,7 @@ def write_npz(folder: Path, content: dict[str, dict]) -> None:
 
 
 def write_zips(folder: Path, content: dict[str, dict]) -> None:
-    """As published: two archives of training batches, inside a folder, and one for validation."""
+    """The layout as published: two archives of training batches, inside a folder, and one for validation."""
     write_npz(folder, content)
     for number, path in enumerate(sorted(folder.glob("*.npz"))):
         part = "val" if path.stem == "val_data" else f"train_part{1 + number % 2}"
@@ -189,7 +189,7 @@ def test_archives_of_downsampled_imagenet_become_groups(source, write):
 
 
 def edit(name: str, **changes):
-    """Write pickles, one of which has something else."""
+    """Write pickled batches, one of them with other content."""
 
     def write(folder: Path) -> None:
         content = batches()

@@ -1,4 +1,4 @@
-"""One picture file at a time: what is read, what is refused."""
+"""Single picture files: which are read and which are refused."""
 
 import errno
 import io
@@ -80,7 +80,7 @@ def test_big_endian_grey_of_16_bits(tmp_path):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
 def test_a_turned_picture_is_set_upright(tmp_path, orientation, suffix):
-    """Its pixels as a viewer shows them: orientation 6 says that the first row is the right-hand side."""
+    """Pixels are those that a viewer shows: orientation 6 means that the first row is the right-hand side."""
     wide = np.repeat(np.repeat(RAMP[:2, :3] * 20, 8, axis=0), 8, axis=1)  # blocks of 8 that JPEG keeps
     exif = Image.Exif()
     exif[0x112] = orientation
@@ -130,7 +130,7 @@ def test_one_frame_is_a_picture(tmp_path):
 
 
 def png(width: int, height: int, depth: int = 8, colour: int = 2, transparent: bytes = b"", rows: bytes = b"") -> bytes:
-    """A PNG; without rows its header and no pixels."""
+    """Return a PNG; without rows, only its header."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         crc = struct.pack(">I", zlib.crc32(kind + content))
@@ -152,7 +152,7 @@ def png(width: int, height: int, depth: int = 8, colour: int = 2, transparent: b
     ],
 )
 def test_a_transparent_colour_that_pillow_takes_for_another_is_refused(tmp_path, depth, colour, transparent, row):
-    """Two pixels, of which the first is transparent."""
+    """Return two pixels, the first transparent."""
     packed = struct.pack(f">{len(transparent)}H", *transparent)
     (tmp_path / "a.png").write_bytes(png(2, 1, depth, colour, packed, b"\0" + row))
     with pytest.raises(UnreadableError, match=r"a\.png: .* \(a transparent colour of other than 8 bits\)"):
@@ -173,7 +173,7 @@ def test_a_transparent_colour_of_8_bits_is_white(tmp_path, depth, colour, transp
 
 @pytest.mark.parametrize(("width", "height"), [(10000, 10000), (60000, 60000), (1, 2**31 - 1)])
 def test_a_huge_picture_is_refused_from_its_header(tmp_path, width, height):
-    """A little above Pillow's limit, where it only warns, and beyond twice the limit."""
+    """Sizes just above Pillow's limit, where it only warns, and beyond twice the limit."""
     (tmp_path / "a.png").write_bytes(png(width, height))
     limit = Image.MAX_IMAGE_PIXELS
     with pytest.raises(UnreadableError, match=rf"a\.png: .* \({width} x {height} pixels, more than {limit}\)"):
@@ -223,7 +223,7 @@ def test_a_missing_file_is_named_once(tmp_path):
 
 
 class Failing(io.FileIO):
-    """A disk of which no more than the first kilobyte can be read."""
+    """A disk on which only the first kilobyte of a file is readable."""
 
     error: Exception
 
@@ -267,7 +267,7 @@ def test_a_machine_that_has_no_file_to_spare_stops_the_reading(tmp_path, monkeyp
 
 
 def test_a_file_that_points_where_no_file_goes_is_damaged(tmp_path):
-    """The first directory of a BigTIFF at 2 ** 62, for which the system has an error of its own."""
+    """A BigTIFF whose first directory is at 2 ** 62, for which the system gives its own error."""
     (tmp_path / "a.tif").write_bytes(struct.pack("<2sHHHQ", b"II", 43, 8, 0, 2**62))
     with pytest.raises(UnreadableError, match=r"a\.tif: not a readable picture \("):
         read(tmp_path / "a.tif", 8)
@@ -275,7 +275,7 @@ def test_a_file_that_points_where_no_file_goes_is_damaged(tmp_path):
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"])
 def test_a_damaged_file_gives_a_picture_or_one_line(tmp_path, kind):
-    """Every prefix of a file and a few hundred with bytes overwritten: nothing but UnreadableError comes out."""
+    """Every prefix of a file, and a few hundred files with overwritten bytes, raise nothing but UnreadableError."""
     buffer = io.BytesIO()
     Image.fromarray(random_bytes(9, 7, 3)).save(buffer, kind, **({"compression": "tiff_lzw"} if kind == "TIFF" else {}))
     whole, rng, refused = buffer.getvalue(), np.random.default_rng(0), 0

@@ -1,4 +1,4 @@
-"""Published data sets in their true formats, a few pictures each; only the published hashes are replaced."""
+"""Published data sets in their real formats, with a few pictures each; only the published hashes are replaced."""
 
 import gzip
 import io
@@ -26,7 +26,7 @@ BATCHES = {name: {"data": data, "labels": list(range(10))} for name, data in ROW
 
 @pytest.fixture
 def cifar10(tmp_path, monkeypatch):
-    """Write CIFAR-10's batches into their archive, or unpacked beside it."""
+    """Write CIFAR-10's batches into their archive, or unpacked."""
     kind = torchvision.datasets.CIFAR10
 
     def write(packed: bool, **changes) -> Path:
@@ -120,7 +120,7 @@ def test_cifar100_is_read_with_its_fine_labels(tmp_path, monkeypatch):
 
 @pytest.fixture
 def stl10(tmp_path, monkeypatch) -> dict[str, np.ndarray]:
-    """Three training pictures, two test pictures and four without a label."""
+    """Write three training pictures, two test pictures and four without a label."""
     kind, root = torchvision.datasets.STL10, tmp_path / "stl10_binary"
     root.mkdir()
     pixels = random_bytes(9, 3, 96, 96)
@@ -227,7 +227,7 @@ def test_what_is_no_mat_file_is_named(tmp_path, monkeypatch, content):
 
 
 def write_fashion_mnist(folder: Path, monkeypatch, **changes) -> np.ndarray:
-    """IDX files: two zeros, 8 for bytes, the number of dimensions, the dimensions in four bytes each, the bytes."""
+    """Write IDX files: two zeros, 8 for bytes, the number of dimensions, each dimension in four bytes, the bytes."""
     pixels = random_bytes(3, 28, 28)
     contents = {
         "train-images-idx3-ubyte.gz": b"\0\0\x08\x03" + struct.pack(">3I", 3, 28, 28) + pixels.tobytes(),
@@ -278,7 +278,7 @@ def test_a_spoilt_file_of_fashion_mnist_is_named(tmp_path, monkeypatch, name, co
 
 @pytest.fixture
 def food101(tmp_path, monkeypatch) -> Path:
-    """The layout of Food-101: two classes of two training pictures and one test picture."""
+    """Write the layout of Food-101: two classes of two training pictures and one test picture."""
     folder = tmp_path / "food-101"
     monkeypatch.setitem(published.COUNTS, "Food101", Counts([2, 2], 0))
     listed: dict[str, dict[str, list[str]]] = {"train": {}, "test": {}}

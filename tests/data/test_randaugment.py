@@ -19,7 +19,7 @@ def noise(side: int, count: int = 6) -> np.ndarray:
 
 
 def smooth(side: int) -> np.ndarray:
-    """Ramps over part of the range, one colour alone, all of one grey, black with a dot."""
+    """Pictures with ramps over part of the range, a single colour, a single grey, and black with a dot."""
     ramp = np.linspace(40, 180, side)
     colours = np.stack([ramp[:, None] + 0 * ramp, ramp + 0 * ramp[:, None], (ramp[:, None] + ramp) / 2], -1)
     red = colours * [1, 0, 0]
@@ -29,7 +29,7 @@ def smooth(side: int) -> np.ndarray:
 
 
 def torchvisions(picture: np.ndarray, operation: str, sign: int, magnitude: int) -> np.ndarray:
-    """One operation as torchvision's RandAugment applies it to a PIL picture."""
+    """Apply one operation as torchvision's RandAugment does to a PIL picture."""
     reference = v2.RandAugment()
     strengths, signed = reference._AUGMENTATION_SPACE[operation]
     found = strengths(31, *picture.shape[:2])
@@ -61,7 +61,7 @@ def test_an_operation_gives_the_bytes_of_torchvision_on_pil(operation, magnitude
 
 @pytest.mark.parametrize("magnitude", [0, 10, 30])
 def test_most_operations_change_most_pictures(magnitude):
-    """So that equal bytes above say something."""
+    """Equal bytes above mean something only if operations change pictures."""
     pictures = torch.from_numpy(noise(28) // 4 * 3 + 40)
     still = {"Identity"} | ({*SIGNED, "Posterize", "Solarize"} if magnitude == 0 else set())
     for number, name in enumerate(OPERATIONS):
@@ -100,7 +100,7 @@ def test_layers_follow_each_other_and_a_seed_repeats_them():
 
 
 def test_nothing_waits_for_a_device():
-    """No value is read, and no shape goes by values; deterministic algorithms are enough."""
+    """No value is read and no shape depends on values; deterministic algorithms suffice."""
     options = Augmentation(
         weak={"pad": 0.125, "flip": True},
         strong={"operations": 2, "magnitude": 10, "cutout": 0.5},

@@ -173,7 +173,7 @@ def test_the_split_is_hashed_over_all_of_it():
 
 
 def spread(sizes: list[int], without: int = 0) -> np.ndarray:
-    """Labels of a training part in an order of no meaning."""
+    """Return the labels of a training part in random order."""
     labels = np.append(np.repeat(np.arange(len(sizes)), sizes), np.full(without, -1))
     return np.random.default_rng(0).permutation(labels)
 
@@ -188,7 +188,7 @@ def spread(sizes: list[int], without: int = 0) -> np.ndarray:
     ],
 )
 def test_a_split_stays_what_it_was(shape, gamma, shuffle, digest):
-    """Pinned, so that what others have cut stays comparable."""
+    """Splits are pinned so that those drawn elsewhere stay comparable."""
     drawn = split(n1=20, m1=30, gamma_unlabeled=gamma, shape=shape, shuffle_ranks=shuffle)
     assert draw_split(drawn, spread([60] * 4), 4, seed=3)["sha256"].startswith(digest)
 
@@ -246,7 +246,7 @@ def test_a_natural_tail_keeps_its_sizes():
 
 
 def test_all_labels_and_a_pool_of_unknown_shape():
-    """Of 25 and 15 pictures a tenth is 2.5 and 1.5, both 2; of 3 it is 1, of 2 and of 1 nothing."""
+    """A tenth of 25 and 15 pictures, 2.5 and 1.5, rounds to 2; of 3 it is 1, of 2 and 1 nothing."""
     labels = spread([25, 300, 15, 2, 3, 1], without=9)
     found = draw_split(natural_unknown(), labels, 6, seed=0)
     assert found["class_order"] == [1, 0, 2, 4, 3, 5]
@@ -327,7 +327,7 @@ def test_a_class_too_small_for_a_natural_split_is_refused(sizes, shares, message
 
 
 def test_errors_say_the_name_of_a_class_where_it_is_known():
-    """A name with braces stands as it is."""
+    """A name with braces is printed unchanged."""
     message = r"asks for 6 labeled \+ 2 validation = 8 pictures of {}, which has 7"
     for names, said in ((["ape", "b{}e", "cat"], "class 'b{}e'"), (None, "class 1")):
         with pytest.raises(ValueError, match=message.format(said)), naming_classes(names):

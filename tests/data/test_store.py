@@ -1,4 +1,4 @@
-"""The array store: what is written, what is left out, and how much memory that takes."""
+"""The array store: its files, the pictures left out, and the memory used."""
 
 import tracemalloc
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ def test_the_store_keeps_pictures_without_a_label(tmp_path):
 
 
 def stored(folder, labels: list[int], pictures: list, left_out: tuple[int, int] = (0, 0)) -> dict:
-    """meta.json of a store whose test part is one picture of each of three classes."""
+    """Write a store whose test part is one picture of each of three classes; return meta.json."""
     test = Part(np.arange(3), iter(random_bytes(3, 4, 4, 3)))
     parts = {"train": Part(np.array(labels), iter(pictures)), "test": test}
     return write_store(folder, Loaded(["ape", "bee", "cat"], "here", parts, LeftOut(*left_out)), 4, "none")
 
 
 def test_broken_pictures_leave_neither_row_nor_label(tmp_path):
-    """12 pictures, of which 3 go: the header says 9, one digit less, and the file is as np.save writes it."""
+    """Of 12 pictures 3 are left out: the header says 9, a digit less, and the file equals np.save's."""
     pixels = random_bytes(12, 4, 4, 3)
     pictures = [Broken(f"{i}.png", f"why {i}", "") if i in (0, 5, 11) else pixels[i] for i in range(12)]
     meta = stored(tmp_path, [0] * 4 + [1] * 3 + [2] * 3 + [-1] * 2, pictures, left_out=(7, 2))
@@ -105,7 +105,7 @@ def test_more_or_fewer_pictures_than_labels_are_an_error(tmp_path, number):
 
 
 def test_memory_does_not_grow_with_the_bytes_of_the_pictures(tmp_path):
-    """From 40 to 200 pictures of 49 KB: what is allocated at most grows by less than two of them."""
+    """From 40 to 200 pictures of 49 KB, peak memory grows by less than two pictures."""
     peaks = []
     for number in (40, 200):
         write_classes(tmp_path / f"p{number}", {"ape": number // 2, "bee": number // 2})

@@ -1,4 +1,4 @@
-"""Pickles: what CIFAR's need is admitted, all else is refused before it is called."""
+"""Pickles: CIFAR's are admitted, anything else is refused before it is called."""
 
 import collections
 import io
@@ -27,7 +27,7 @@ VALUES = {
 @pytest.mark.parametrize("protocol", range(5))
 @pytest.mark.parametrize("numpy", [b"numpy.core", b"numpy._core"])
 def test_plain_values_and_arrays_of_numbers_come_back(protocol, numpy):
-    """As NumPy 1 and NumPy 2 write them; the length of a name stands before it from protocol 4 on."""
+    """Pickles as NumPy 1 and NumPy 2 write them; from protocol 4 on a name is preceded by its length."""
     content = pickle.dumps(VALUES, protocol)
     content = content.replace(b"\x16numpy._core", bytes([11 + len(numpy)]) + numpy).replace(b"numpy._core", numpy)
     found = load(content)
@@ -49,7 +49,7 @@ def test_the_pickles_of_python_2_come_back():
 
 
 class Reduced:
-    """Pickles as a call."""
+    """Pickles as a function call."""
 
     def __init__(self, *call):
         self.call = call
@@ -138,7 +138,7 @@ def test_a_type_cannot_be_turned_into_one_with_fields_nor_an_array_into_objects(
     "named", [b"c_codecs\nencode\n", b"cnumpy\ndtype\n", b"cnumpy.core.multiarray\nscalar\n", b"]"]
 )
 def test_only_what_a_pickle_has_made_takes_attributes(named):
-    """BUILD with (None, {'__defaults__': ('latin1',)}), which would stay for all pickles to come."""
+    """BUILD with (None, {'__defaults__': ('latin1',)}) would last for all later pickles."""
     state = b"(N}X\x0c\0\0\0__defaults__(X\x06\0\0\0latin1tst"
     with pytest.raises(ValueError, match=r"^a file: wants to set attributes of a (function|type|list), which is not"):
         load(named + state + b"b.")

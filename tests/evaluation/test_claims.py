@@ -1,4 +1,4 @@
-"""Verdicts on runs whose answer is known."""
+"""Verdicts on runs with known answers."""
 
 import math
 from pathlib import Path
@@ -28,7 +28,7 @@ FLAT = [{"step": n, "accuracy": 0.5} for n in range(1, 10)]
 def runs(
     rng: np.random.Generator, method: str, mean: float, tail: float, spread: float, seeds: int = 3, **changes
 ) -> list:
-    """Runs with a mean class recall near `mean`, and on the tail near `tail`."""
+    """Make runs with a mean class recall near `mean`, and near `tail` on the tail."""
     found = []
     for seed in range(seeds):
         shift = rng.normal(0, spread)

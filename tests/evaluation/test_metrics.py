@@ -109,7 +109,7 @@ def test_what_cannot_be_known_is_none():
 
 
 def test_what_a_classifier_would_make_of_the_pool_by_hand():
-    """Class 2 is the tail. Kept at 0.5: the first four; as tail two of them, one right; of the tail's two one is."""
+    """Class 2 is the tail. At 0.5 the first four are kept, two as tail (one right); of the tail's two one is kept."""
     label = np.array([0, 2, 2, 1, 2, 0])
     confidence = np.array([0.9, 0.8, 0.6, 0.5, 0.4, 0.3], np.float32)
     labels = np.array([0, 2, 1, -1, 2, 1])

@@ -1,4 +1,4 @@
-"""The page of a study: escaped, whole, and readable with whatever was run."""
+"""The page of a study: escaped, complete, and readable whichever methods were run."""
 
 import io
 import re
@@ -22,7 +22,7 @@ VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 
 class Page(HTMLParser):
-    """What a page holds; every tag must be closed."""
+    """The content of a page; every tag must be closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def names_of(classes: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory) -> tuple[str, Path]:
-    """A study of everything: five methods, three seeds, an ablation, a sweep, scratch with a curve."""
+    """Make a study with everything: five methods, three seeds, an ablation, a sweep, scratch with a curve."""
     folder = tmp_path_factory.mktemp("full")
     runs = [
         make_cell(folder, method, seed, accuracy=accuracy, curve=[0.1, 0.5, 0.5, 0.5] if method == "scratch" else None)
@@ -86,7 +86,7 @@ def test_a_full_page_has_every_part_and_asks_for_nothing(full):
 
 
 def test_what_nobody_can_judge_is_not_drawn_and_has_no_number(tmp_path):
-    """Two classes, of which none is medium, and a pool of unknown classes."""
+    """Make a study of two classes, none of them medium, and a pool of unknown classes."""
     runs = [make_cell(tmp_path, name, 0, classes=2, known=False) for name in ("lp", "ulfine")]
     text = page_of(study_of(runs, names_of(2)), tmp_path / "figures")
     drawn = {path.stem for path in (tmp_path / "figures").glob("*.svg")}

@@ -1,4 +1,4 @@
-"""Sources of pictures, small, for tests."""
+"""Small sources of pictures for tests."""
 
 import hashlib
 from pathlib import Path
@@ -27,7 +27,7 @@ def published_source(name: str, path: Path, **more) -> TorchvisionSource:
 
 
 def write_classes(folder: Path, sizes: dict[str, int]) -> None:
-    """Pictures of one grey value each, so that they can be told apart: 10 times the class plus the number."""
+    """Make pictures of one grey value each, by which they can be told apart: 10 times the class plus the number."""
     for label, (name, size) in enumerate(sizes.items()):
         (folder / name).mkdir(parents=True)
         for number in range(size):
@@ -39,7 +39,7 @@ def grey(path: Path, value: int) -> None:
 
 
 def greys(part: Part) -> list[int | str]:
-    """The value of each picture, and the paths of those that are left out."""
+    """Return the grey value of each picture, and the paths of those left out."""
     return [found.path if isinstance(found, Broken) else int(found[0, 0, 0]) for found in part.pictures]
 
 

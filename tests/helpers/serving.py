@@ -1,4 +1,4 @@
-"""A server of a test's own, in a thread of this process."""
+"""A server for one test, in a thread of this process."""
 
 import threading
 from collections.abc import Iterator

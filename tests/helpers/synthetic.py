@@ -1,4 +1,4 @@
-"""Cells whose truth is known: files as the stages write them, around accuracies of one's choice."""
+"""Cells with known true accuracies: the files that stages write, generated."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ TASK = {"dataset": "d", "split": "s", "backbone": "b"}
 
 
 def logits(rng: np.random.Generator, labels: np.ndarray, classes: int, accuracy: float) -> np.ndarray:
-    """(N, K): the label's logit is the largest in about that share of the rows."""
+    """Return (N, K) logits; the label's is the largest in about that share of the rows."""
     found = rng.normal(size=(len(labels), classes)).astype(np.float32)
     right = rng.random(len(labels)) < accuracy
     found[np.arange(len(labels)), np.where(right, labels, (labels + 1) % classes)] += 9
@@ -49,7 +49,7 @@ def make_cell(
     flops: int = 1000,
     known: bool = True,
 ) -> Loaded:
-    """Metrics, record and run of one cell under `folder`. known: whether the pool has labels to judge by."""
+    """Write metrics, record and run of one cell under `folder`. known: whether the classes of the pool are known."""
     names = TASK | {"method": method, "seed": seed}
     rng = np.random.default_rng([seed, sum(map(ord, method))])
     labels = np.repeat(np.arange(classes), pictures)
@@ -116,7 +116,7 @@ def make_cell(
 
 
 def write_diagnostics(run: Path, classes: int, *, fused: bool, seen: int) -> None:
-    """history.csv, pseudo_labels.csv and weights."""
+    """Write history.csv, pseudo_labels.csv and weights."""
     write_csv(
         run / "history.csv",
         [{"step": n, "loss": 1 / n, "confidence_right": 0.8, "confidence_wrong": 0.6} for n in (1, 2)],
@@ -132,7 +132,7 @@ def write_diagnostics(run: Path, classes: int, *, fused: bool, seen: int) -> Non
 
 
 def sample(names: list[str]) -> list[tuple[str, list[Shown]]]:
-    """Pictures of two labeled pictures a class."""
+    """Return pictures to show, from a split of two labeled pictures per class."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (2 * len(names), 8, 8, 3), np.uint8)
     labels = np.repeat(np.arange(len(names)), 2)
@@ -147,7 +147,7 @@ def sample(names: list[str]) -> list[tuple[str, list[Shown]]]:
 
 
 def study_of(runs: list[Loaded], classes: list[str], *, name: str = "try", sweep: list | None = None) -> Study:
-    """A study of one task."""
+    """Return a study of one task."""
     cells = [run.names | run.metrics for run in runs]
     table = runs_table(cells)
     catalogue = ["zero_shot", "lp", "lft", "fft", "ulfine", "scratch", *[run.method for run in runs]]

@@ -1,4 +1,4 @@
-"""What shows on a CPU that code would wait for a GPU."""
+"""A check on a CPU that code would not wait for a GPU."""
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -8,7 +8,7 @@ WAITS = (aten._local_scalar_dense.default, aten.nonzero.default, aten.equal.defa
 
 
 class Unhurried(TorchDispatchMode):
-    """Refuses what would wait for a GPU: reading a number, or a shape that goes by values."""
+    """Refuses operations that would wait for a GPU: reading a number, or a shape that depends on values."""
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         assert function not in WAITS, function

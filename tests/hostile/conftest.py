@@ -1,4 +1,4 @@
-"""A project to spoil. Stages run on it in this process: hundreds of cases in as many processes would take minutes."""
+"""A project to damage. Stages run in this process: hundreds of processes for as many cases would take minutes."""
 
 import copy
 import shutil
@@ -13,7 +13,7 @@ from tests.helpers.project import ABOUT, ROOT
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory) -> Path:
-    """Pictures of four classes that no test may change."""
+    """Make pictures of four classes; no test may change them."""
     folder = tmp_path_factory.mktemp("pictures")
     project.write_pictures(folder, train=22, test=1)
     return folder
@@ -21,7 +21,7 @@ def pictures(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def here(tmp_path, pictures, monkeypatch) -> Path:
-    """The current folder: params.yaml, dvc.yaml, and the pictures."""
+    """Fill the current folder: params.yaml, dvc.yaml, and the pictures."""
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
     (tmp_path / "pictures").symlink_to(pictures)
     project.write_params(tmp_path, project.PARAMS)
@@ -31,7 +31,7 @@ def here(tmp_path, pictures, monkeypatch) -> Path:
 
 @pytest.fixture
 def refused(here, ended) -> Callable[..., str]:
-    """Run a stage that must fail, in one line, with nothing left behind; the line without the name of the stage."""
+    """Run a stage that must fail with one line and leave nothing; return the line without the name of the stage."""
 
     def run(stage: str, **names: str | int) -> str:
         before = content(here)
@@ -43,13 +43,13 @@ def refused(here, ended) -> Callable[..., str]:
 
 
 def content(folder: Path) -> dict[str, int]:
-    """Files by size, but for what a stage writes down about itself before it starts."""
+    """Return files and their sizes, except what a stage records about itself before it starts."""
     files = (path for path in folder.rglob("*") if path.is_file() and not {".snakemake", *ABOUT} & {*path.parts})
     return {str(path): path.stat().st_size for path in files}
 
 
 def use(here: Path, **source) -> None:
-    """Let params.yaml name another source."""
+    """Make params.yaml name another source."""
     params = copy.deepcopy(project.PARAMS)
     params["datasets"]["shapes"]["source"] = {"licence": "none"} | source
     project.write_params(here, params)

@@ -1,4 +1,4 @@
-"""Archives that are damaged or hostile: the data stage names what is wrong, and leaves no store."""
+"""Damaged and hostile archives: the data stage names what is wrong, and leaves no store."""
 
 import io
 import pickle
@@ -68,7 +68,7 @@ def whole() -> bytes:
 
 
 def with_member(content: bytes) -> bytes:
-    """The archive, its train_labels replaced by something else."""
+    """Write the archive with its train_labels replaced."""
     file = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(whole())) as before, zipfile.ZipFile(file, "w") as after:
         for info in before.infolist():
@@ -115,7 +115,7 @@ def batch(**changes: object) -> dict:
 
 
 def written(**arrays: object) -> bytes:
-    """A batch as .npz; bytes stand for a member as they are."""
+    """Write a batch as .npz; bytes become a member as they are."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in batch(**arrays).items():

@@ -1,4 +1,4 @@
-"""Folders and tables that are damaged or hostile: the stage names what is wrong, and leaves no store."""
+"""Damaged and hostile folders and tables: the stage names what is wrong, and leaves no store."""
 
 import copy
 import os
@@ -16,7 +16,7 @@ from ulfine.files import sha256
 
 @pytest.fixture
 def folder(here) -> Path:
-    """Two classes of two pictures in each part."""
+    """Make two classes of two pictures in each part."""
     use(here, kind="folder", path="p")
     for name in ("train/ape", "train/bee", "test/ape", "test/bee"):
         (here / "p" / name).mkdir(parents=True)

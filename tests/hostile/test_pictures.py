@@ -1,4 +1,4 @@
-"""Damaged and hostile picture files: the data stage names each and leaves no store, or lists them."""
+"""Damaged and hostile picture files: the data stage names them and leaves no store, or skips and lists them."""
 
 import copy
 import io
@@ -20,7 +20,7 @@ from tests.hostile.conftest import use
 
 
 def encoded(kind: str, mode: str = "RGB", size: tuple[int, int] = (40, 30), **options) -> bytes:
-    """Noise, so that a cut falls into the pixels."""
+    """Return noise, so that cutting the file hits the pixels."""
     bands = Image.new(mode, (1, 1)).getbands()
     pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], len(bands)), np.uint8)
     file = io.BytesIO()
@@ -38,7 +38,7 @@ def png(width: int, height: int, depth: int = 8, colour: int = 2, *more: bytes) 
 
 
 def tiff(*entries: tuple[int, int, int, int], following: int = 0) -> bytes:
-    """A little-endian TIFF with one directory of (tag, type, count, value)."""
+    """Return a little-endian TIFF with one directory of (tag, type, count, value)."""
     directory = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
     return b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + struct.pack("<I", following)
 
@@ -185,7 +185,7 @@ FILES = {
 
 @pytest.fixture
 def bad(here) -> Path:
-    """Two classes of one good picture in each part; the file that a test spoils is the second of one class."""
+    """Make two classes of one good picture in each part; return where a test puts a bad one."""
     params = copy.deepcopy(project.PARAMS)
     params["datasets"]["shapes"]["source"]["path"] = "p"
     project.write_params(here, params)
@@ -196,7 +196,7 @@ def bad(here) -> Path:
 
 
 def made(stage: str, **names: str) -> str:
-    """Run a stage that must not fail, on the current folder, in a process that may take 1 GiB; what it prints.
+    """Run a stage on the current folder in a process limited to 1 GiB; it must succeed. Return what it prints.
 
     Memory stays small, whatever the header of a picture claims.
     """
@@ -213,7 +213,7 @@ def made(stage: str, **names: str) -> str:
 
 
 def test_a_shortage_from_broken_pictures_is_told_as_such(here, refused):
-    """Of 22 pictures of each class a split takes at least 8, and 6 are left of one."""
+    """A split needs at least 8 of the 22 pictures of each class, and one class has 6 left."""
     (here / "pictures").rename(here / "link")
     shutil.copytree(here / "link", here / "pictures")
     for path in sorted((here / "pictures/train/red_circle").iterdir())[:16]:

@@ -1,4 +1,4 @@
-"""Constants of heads: one number for all, or one for each."""
+"""Constants of heads: one number for all heads, or one for each."""
 
 import torch
 

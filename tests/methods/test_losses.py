@@ -16,7 +16,7 @@ STRONG = torch.log(torch.tensor([[0.5, 0.5], [0.5, 0.5], [0.75, 0.25], [0.5, 0.5
 
 @pytest.fixture
 def step(params):
-    """Four unlabeled pictures, of which the first and third are kept at 0.7, and two labeled ones with equal logits."""
+    """Make four unlabeled pictures, the first and third kept at 0.7, and two labeled ones with equal logits."""
 
     def make(**train) -> Step:
         options = Train(**params["train"] | {"threshold": 0.7} | train)

@@ -60,7 +60,7 @@ PRIOR = torch.tensor([0.5, 0.5, 0.0])
 
 
 def observed(fitting: PrototypeFitting) -> PrototypeFitting:
-    """The first two classes have been seen, at right angles to their text."""
+    """Make PAF that has seen the first two classes, at right angles to their text."""
     fitting.observe(torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), torch.tensor([0, 1]))
     return fitting
 

@@ -166,7 +166,7 @@ def images(tower: str) -> torch.Tensor:
 
 
 def backward(tower: nn.Module, views: torch.Tensor) -> tuple[int, dict[str, torch.Tensor]]:
-    """Numbers kept for the backward pass that are no weights, and the gradients."""
+    """Return the numbers kept for the backward pass, other than weights, and the gradients."""
     kept, weights = {}, {x.data_ptr() for x in tower.parameters()}
 
     def pack(x: torch.Tensor) -> torch.Tensor:
@@ -332,7 +332,7 @@ def test_lora_changes_q_and_v_by_a_scaled_product_and_leaves_k():
 
 
 def seen_by_blocks(tower: nn.Module) -> list[torch.Tensor]:
-    """The tokens that each block of a transformer is given."""
+    """Return the tokens that each block of a transformer gets."""
     seen = []
     for block in (module for module in tower.modules() if hasattr(module, "ln_1")):
         block.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -378,7 +378,7 @@ def test_a_tower_without_known_blocks_is_refused():
 
 @pytest.mark.slow
 def test_every_tower_of_open_clip_takes_or_refuses_each_kind():
-    """On the meta device: no weights, no arithmetic."""
+    """Uses the meta device: no weights, no arithmetic."""
     hierarchies = ("convnext", "fastvit", "swin")
     for name, vision in distinct_vision_configs().items():
         architecture = vision.get("timm_model_name", name)

@@ -61,7 +61,7 @@ def test_text_is_that_of_minilm(made):
 
 
 def test_its_text_tower_reads_no_accent_and_says_what_it_cuts(made):
-    """MiniLM's tokenizer drops accents, and replaces what it does not know by one token for all."""
+    """MiniLM's tokenizer drops accents, and replaces everything unknown by the same token."""
     tokenizer = load_text_tower(made[0])[1]
     require_other_tokens(tokenizer, {name: [f"a photo of a {name}"] for name in ("cat", "cats", "cat's")})
     for one, other in (("caf\u00e9", "cafe"), ("\U00013080", "\U00013081")):

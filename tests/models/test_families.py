@@ -59,7 +59,7 @@ JOINT = (
 
 
 def write_text_files(folder: Path, name: str) -> Path:
-    """A small tokenizer and the configuration of a text tower, as the hub would give them."""
+    """Write a small tokenizer and the configuration of a text tower, as the hub has them."""
     special = ["<s>", "<pad>", "</s>", "<unk>"] if TEXT.get(name) and TEXT[name].pad_token_id else ["<pad>", "</s>"]
     words = [*special, "<unk>"] if "<unk>" not in special else special
     words = [*words, *sorted({word for sentence in SENTENCES for word in sentence.rstrip(".").split()})]
@@ -76,7 +76,7 @@ def write_text_files(folder: Path, name: str) -> Path:
 
 @pytest.fixture
 def hub_folders(tmp_path, monkeypatch):
-    """What the hub would be asked for, by repository."""
+    """Serve the files of the hub, by repository, from local folders."""
 
     def text_files(repository, revision):
         assert revision is None

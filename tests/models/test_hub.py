@@ -1,4 +1,4 @@
-"""A download from the hub that breaks goes on where it stopped."""
+"""An interrupted download from the hub resumes where it stopped."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ URL = re.compile(rf"/org/tiny/resolve/(main|{COMMIT})/weights\.safetensors")
 
 
 class Hub(BaseHTTPRequestHandler):
-    """One repository with one large file, of which no answer brings more than 100,000 bytes while `cut` is set."""
+    """A repository with one large file; while `cut` is set, no response has more than 100,000 bytes of it."""
 
     def do_HEAD(self):
         self.answer()

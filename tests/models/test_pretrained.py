@@ -1,4 +1,4 @@
-"""What `backbones.<name>` may name, and what is said of it before anything is downloaded."""
+"""Models and weights that `backbones.<name>` may name, and errors before anything is downloaded."""
 
 import hashlib
 import json
@@ -56,14 +56,14 @@ def write_folder(folder: Path, config: dict = CONFIG) -> Path:
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """The cache of huggingface_hub, empty, and no network."""
+    """Set an empty cache of huggingface_hub, and no network."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     return tmp_path / "hub"
 
 
 def write_cached(cache: Path, repository: str, files: dict[str, bytes], commit: str = COMMIT) -> None:
-    """As huggingface_hub leaves downloads: blobs named by hash, links to them by commit, and the commit of main."""
+    """Write a cache as huggingface_hub does: blobs named by hash, links to them by commit, and the commit of main."""
     folder = cache / f"models--{repository.replace('/', '--')}"
     for name in ("blobs", "refs", f"snapshots/{commit}"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def write_cached(cache: Path, repository: str, files: dict[str, bytes], commit: 
 
 
 def test_every_tag_can_be_prepared_for():
-    """Of all that open_clip lists, nothing is pre-processed in a way that the tower lacks."""
+    """The tower supports the preprocessing of every model that open_clip lists."""
     tags = [open_clip.get_pretrained_cfg(*pair) for pair in open_clip.list_pretrained()]
     assert len(tags) >= 196
     assert {tag["interpolation"] for tag in tags} <= set(get_args(Interpolation))
@@ -85,7 +85,7 @@ def test_every_tag_can_be_prepared_for():
 
 
 def test_a_tag_runs_with_the_activation_it_was_trained_with():
-    """Each of the 28 pairs that open_clip 3.3 warns of is refused with a right one, but for one that has none."""
+    """Each of the 28 pairs that open_clip 3.3 warns of is refused and a right one named, except the one without."""
     wrong = {}
     for model, tag in open_clip.list_pretrained():
         try:
@@ -265,7 +265,7 @@ def test_a_checkpoint_that_changed_is_refused(tmp_path):
 
 
 def test_a_checkpoint_of_a_known_model_is_prepared_as_its_tags_are(tmp_path):
-    """Where open_clip would give SigLIP's weights CLIP's mean; ViT-L-14 has tags that differ in it."""
+    """Unlike open_clip, which would give SigLIP's weights CLIP's mean; the tags of ViT-L-14 differ in theirs."""
     (tmp_path / "w.pt").touch()
     found = {
         name: find_pretrained(spec(name, str(tmp_path / "w.pt"))).preprocess for name in ("ViT-L-14", "MobileCLIP-S1")
@@ -288,7 +288,7 @@ def test_a_repository_of_the_hub_is_read_from_its_cache(tmp_path, cache):
 
 
 def test_a_repository_is_read_at_one_commit(tmp_path, cache, monkeypatch):
-    """main moves on between the download of the configuration and that of the weights."""
+    """main moves on between the downloads of the configuration and the weights."""
     folder = write_folder(tmp_path / "theirs")
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     config, checkpoint = sorted(files)

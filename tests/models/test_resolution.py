@@ -1,4 +1,4 @@
-"""Which resolutions a tower takes, and what becomes of its positions; timm's test models are small and real."""
+"""Resolutions that a tower allows, and its positions there, on timm's small but real test models."""
 
 import json
 
@@ -24,7 +24,7 @@ VISION = {
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    """Saved towers with random weights, each made when it is asked for."""
+    """Return saved towers with random weights, each made on request."""
     made = {}
 
     def of(name):

@@ -1,4 +1,4 @@
-"""What a text tower is given of sentences, for each kind of tokenizer that open_clip has."""
+"""The tokens that a text tower gets, for each kind of tokenizer in open_clip."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ MARKS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "sep_tok
 
 
 def of_transformers(folder: Path, padding_side: str = "right", padding: str = "<pad>", **options) -> HFTokenizer:
-    """Words a, b, c and d, each a token, and one token at the end: 7 words fit into 8 tokens."""
+    """Make a tokenizer of words a, b, c and d, each a token, and an end token: 7 words fit into 8 tokens."""
     words = ["</s>", "<pad>", "<s>", "<cls>", "<unk>", "a", "b", "c", "d"]
     rule = Tokenizer(models.WordLevel(dict(zip(words, range(9), strict=True)), unk_token="<unk>"))  # noqa: S106
     rule.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -39,7 +39,7 @@ KINDS: dict[str, tuple[Callable, int]] = {  # and how many words fit
 
 @pytest.fixture(params=KINDS)
 def kind(request, tmp_path) -> tuple[Callable, int]:
-    """A tokenizer and how many words it takes."""
+    """Return a tokenizer and how many words it takes."""
     make, words = KINDS[request.param]
     return make(tmp_path), words
 

@@ -24,7 +24,7 @@ def test_a_batch_may_be_larger_than_the_set():
 
 
 class Recorder:
-    """Views that are the indices themselves."""
+    """Views whose content is their indices."""
 
     device = CPU
 

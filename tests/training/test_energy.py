@@ -1,4 +1,4 @@
-"""The energy of a GPU, with the driver's library put in its place."""
+"""The energy of a GPU, with a fake driver library."""
 
 from types import SimpleNamespace
 
@@ -11,7 +11,7 @@ from ulfine.training.energy import Energy
 
 @pytest.fixture
 def driver(monkeypatch) -> None:
-    """One that tells 7,000 millijoules, then 8,500."""
+    """A library that reports 7,000 millijoules, then 8,500."""
     told, asked = [8500, 7000], []
     properties = SimpleNamespace(uuid="12-34")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)

@@ -15,7 +15,7 @@ TARGETS = PseudoLabels(
 
 @pytest.fixture
 def history() -> History:
-    """After two steps, the first with a picture of unknown class."""
+    """Make a history after two steps, the first with a picture of unknown class."""
     history = History(3, truth=torch.tensor([0.5, 0.25, 0.25]))
     history.add({"labeled": torch.tensor(1.0)}, TARGETS, batch([0, 0, -1, 2]))
     history.add({"labeled": torch.tensor(2.0)}, TARGETS, batch([0, 1, 2, 2]))

@@ -50,7 +50,7 @@ class Clouds:
 
 
 class Run:
-    """A learner and all that `fit` needs, the same every time."""
+    """Make a learner and everything that `fit` needs, the same each time."""
 
     def __init__(self, params, folder, method="ulfine", stop_after=None, **train):
         torch.manual_seed(0)

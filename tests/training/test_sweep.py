@@ -22,7 +22,7 @@ CLASSES, WIDTH, PICTURES = 4, 12, 80
 
 
 class Frozen:
-    """Features of noisy clouds, in memory."""
+    """Features of noisy clouds of points, in memory."""
 
     def __init__(self):
         rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""A NumPy archive of pictures, whose content is checked before it is used."""
+"""NumPy archives of pictures, checked before use."""
 
 import zipfile
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ ARRAYS = ("classes", "train_images", "train_labels", "test_images", "test_labels
 
 
 def load(source: ArraySource, resolution: int) -> Loaded:
-    """The pictures of an archive.
+    """Load the pictures and labels of an archive.
 
     Raises:
-        ValueError: its hash differs, or an array is missing or is not what it should be.
+        ValueError: its hash differs, or an array is missing, damaged, or of the wrong shape, type or range.
     """
     with _opened(source) as archive:
         classes = _classes(archive, source.path)
@@ -33,7 +33,7 @@ def load(source: ArraySource, resolution: int) -> Loaded:
 
 
 def class_counts(source: ArraySource) -> Counts:
-    """Training pictures of each class."""
+    """Count the training pictures of each class."""
     with _opened(source) as archive:
         classes = _classes(archive, source.path)
         found = counted(_labels(archive, "train", len(classes), source.path), len(classes))
@@ -58,7 +58,7 @@ def _array(archive: np.lib.npyio.NpzFile, name: str, path: str) -> np.ndarray:
         found = archive[name]
     except Exception as error:  # a damaged member raises BadZipFile, zlib.error, EOFError, struct.error, …
         raise ValueError(f"{path}: {name}: {error}") from None
-    if not isinstance(found, np.ndarray):  # NumPy gives the bytes of a member that is no .npy
+    if not isinstance(found, np.ndarray):  # NumPy returns raw bytes for a member that is not .npy
         raise ValueError(f"{path}: {name}: not an array")
     return found
 

@@ -1,6 +1,6 @@
-"""Weak and strong views, a fresh draw for every picture, repeatable from a seed.
+"""Weak and strong views of pictures: a separate random draw for each, repeatable from a seed.
 
-Draws come from NumPy's generator on the CPU and go to the pictures' device, so they are the same on every device.
+NumPy draws on the CPU and the draws go to the pictures' device, so they are the same on every device.
 """
 
 import numpy as np
@@ -13,13 +13,13 @@ from ulfine.data.resident import sent
 from ulfine.params.augmentation import Augmentation, Strong, Weak
 from ulfine.rng import CUTOUT, RANDAUGMENT, generator, key
 
-GREY = 127  # fill of cutout
-LEAST_AREA = 0.08  # of LIFT+'s crops at the start, as a share of the picture
+GREY = 127  # fills the square of cutout
+LEAST_AREA = 0.08  # of LIFT+'s first crops, as a share of the picture
 CROP = 224 / 248  # side of LIFT's five crops, as a share of the picture's
 
 
 def weak_views(images: Tensor, weak: Weak, seed: int) -> Tensor:
-    """Random crop out of a border of reflected pixels, and a random flip.
+    """Pad with reflected pixels, crop at random and flip at random.
 
     images: (B, side, side, 3) uint8. Returns the same shape, type and device. FixMatch, TorchSSL and USB pad by 1/8 of
     the side.
@@ -37,7 +37,7 @@ def weak_views(images: Tensor, weak: Weak, seed: int) -> Tensor:
 
 
 def strong_views(images: Tensor, augmentation: Augmentation, seed: int) -> Tensor:
-    """The weak view, then RandAugment (torchvision's 14 operations), then cutout, as FixMatch (Sohn et al. 2020) does.
+    """Apply the weak view, RandAugment (torchvision's 14 operations) and cutout, as in FixMatch (Sohn et al. 2020).
 
     images: (B, side, side, 3) uint8. Returns the same shape, type and device.
     """
@@ -47,7 +47,7 @@ def strong_views(images: Tensor, augmentation: Augmentation, seed: int) -> Tenso
 
 
 def cutout(images: Tensor, strong: Strong, seed: int) -> Tensor:
-    """Blank a square of `strong.cutout` times the side, centred anywhere, cut off at the border (DeVries, Taylor).
+    """Blank a randomly placed square of `strong.cutout` times the side, clipped at the border (DeVries, Taylor).
 
     images: (B, side, side, 3) uint8. Returns the same shape, type and device.
     """
@@ -59,16 +59,18 @@ def cutout(images: Tensor, strong: Strong, seed: int) -> Tensor:
     squares = np.where((pixels >= corners) & (pixels < corners + size), np.uint8(255), np.uint8(0))
     rows, columns = sent(squares.repeat(3, axis=2), images.device)
     inside = rows[:, ::3, None] & columns[:, None, :]
-    blanked = (images.flatten(2) & ~inside) | (inside & GREY)  # on bytes, several times as fast as a masked fill
+    blanked = (images.flatten(2) & ~inside) | (inside & GREY)  # bytewise: several times faster than a masked fill
     return blanked.view_as(images)
 
 
 def minimalist_views(images: Tensor, seed: int, done: float) -> Tensor:
-    """Square crops, resized; their least area grows from 0.08 of the picture to all of it, slowly first; no flip.
+    """Take a random square crop of each picture and resize it; no flip.
 
-    images: (B, side, side, 3) uint8. done: share of the training that is behind, 0 to 1. Returns the same shape, type
-    and device. LIFT+'s minimalist augmentation (shijxcs/LIFT-plus, utils/transforms.py): its convex schedule, by step,
-    not epoch.
+    The minimum crop area grows from 0.08 of the picture to all of it, slowly at first: the convex schedule of LIFT+'s
+    minimalist augmentation (shijxcs/LIFT-plus, utils/transforms.py), but by step instead of epoch.
+
+    images: (B, side, side, 3) uint8. done: completed share of the training, 0 to 1. Returns the same shape, type and
+    device.
     """
     least = LEAST_AREA + (1 - LEAST_AREA) * (1 - np.sqrt(1 - done**2))
     rng = generator(seed)
@@ -79,9 +81,9 @@ def minimalist_views(images: Tensor, seed: int, done: float) -> Tensor:
 
 
 def resized(images: Tensor, top: np.ndarray, left: np.ndarray, sizes: np.ndarray) -> Tensor:
-    """Square crops, bicubically enlarged to the whole side: its width first, to bytes, then its height, as Pillow does.
+    """Enlarge square crops to the full side like Pillow: bicubic, first the width, rounded to bytes, then the height.
 
-    images: (B, side, side, 3) uint8. top, left, sizes: (B,) pixels, all inside. Returns the same
+    images: (B, side, side, 3) uint8. top, left, sizes: (B,) pixels; crops lie inside the pictures. Returns the same
     shape, type and device.
     """
     wide = _enlarged(images.transpose(1, 2), left, sizes).transpose(1, 2)
@@ -89,7 +91,7 @@ def resized(images: Tensor, top: np.ndarray, left: np.ndarray, sizes: np.ndarray
 
 
 def five_crops(images: Tensor) -> list[Tensor]:
-    """Corners and centre of each picture, 224/248 of its side (LIFT's test-time ensembling).
+    """Crop the four corners and the centre, each 224/248 of the side (LIFT's test-time ensembling).
 
     images: (B, side, side, 3) uint8. Returns five tensors of (B, crop, crop, 3).
     """
@@ -101,9 +103,9 @@ def five_crops(images: Tensor) -> list[Tensor]:
 
 
 def _enlarged(images: Tensor, first: np.ndarray, sizes: np.ndarray) -> Tensor:
-    """Enlarge each picture's `sizes` rows from `first` on to all of the height: Keys' cubic with a = -1/2.
+    """Enlarge `sizes` rows of each picture, from row `first`, to the full height by Keys' cubic with a = -1/2.
 
-    A row is a weighted sum of its four nearest in the crop; fewer at the crop's edges, and the weights still add to 1.
+    Each new row is a weighted sum of the four nearest rows, fewer at the crop's edges; weights are normalised to 1.
     """
     count, side = images.shape[:2]
     centres = first[:, None, None] + (np.arange(side)[:, None] + 0.5) * sizes[:, None, None] / side - 0.5
@@ -120,5 +122,5 @@ def _enlarged(images: Tensor, first: np.ndarray, sizes: np.ndarray) -> Tensor:
 
 
 def _reflected(positions: np.ndarray, side: int) -> np.ndarray:
-    """Positions up to one side beyond the border, mirrored at the first and the last pixel."""
+    """Mirror positions up to one side beyond the border at the first and last pixel."""
     return side - 1 - np.abs(side - 1 - np.abs(positions))

@@ -1,4 +1,4 @@
-"""Names of classes, as a reader and a text tower take them."""
+"""Class names: how they are normalised, shown and compared."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -9,21 +9,21 @@ SAME = "read the same: case, underscores, white space, HTML entities and forms o
 
 
 def composed(name: str) -> str:
-    """A name in Unicode's composed form (NFC): file systems and archives may take `é` apart."""
+    """Return the name in Unicode's composed form (NFC); file systems and archives may decompose `é`."""
     return unicodedata.normalize("NFC", name)
 
 
 def tidy(text: str) -> str:
-    """Text in its composed form, one space for each run of white space, none at its ends."""
+    """Return the text composed, with single spaces for runs of white space and none at the ends."""
     return " ".join(composed(text).split())
 
 
 def alike(text: str) -> str:
-    """The form that texts share when they read the same.
+    """Return a form that is equal for texts that read the same.
 
-    Case, underscores, white space, invisible characters, HTML entities and the compatibility forms of Unicode (NFKC:
-    full-width letters, the ligature ﬁ) do not count. It stands for what tokenizers of CLIP clean away, where none is
-    at hand.
+    It ignores case, underscores, white space, invisible characters, HTML entities and Unicode's compatibility forms
+    (NFKC: full-width letters, the ligature ﬁ), which approximates what CLIP's tokenizers clean away when no tokenizer
+    is at hand.
     """
     letters = unicodedata.normalize("NFKC", unescape(unescape(text)).replace("_", " "))
     visible = "".join(letter for letter in letters if unicodedata.category(letter) != "Cf")
@@ -31,13 +31,13 @@ def alike(text: str) -> str:
 
 
 def pair(one: str, other: str) -> str:
-    """Two names for a message, where they must not look the same; it has one space for each run of them."""
+    """Format two names so that they look different even in a message whose runs of spaces are collapsed."""
     show = ascii if composed(one) == composed(other) else repr
     return f"{show(one)} and {show(other)}".replace("  ", " \\x20")
 
 
 def shown(names: Iterable[str], where: str | Path) -> list[str]:
-    """Names with spaces for underscores, tidy. where: they come from, for messages.
+    """Return tidy names with spaces for underscores. where: their origin, for messages.
 
     Raises:
         ValueError: a name is empty or cannot be printed, or two read the same.

@@ -1,4 +1,4 @@
-"""Published archives: fetched piece by piece, proved by their checksum, unpacked whole or not at all."""
+"""Published archives: resumable downloads, checked by checksum, and unpacked completely or not at all."""
 
 import os
 import re
@@ -20,23 +20,24 @@ from ulfine.progress import progress
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 60  # seconds without a byte
-TRIES = 5  # of one address that fails for a while
+TRIES = 5  # per address, while its failures look temporary
 PAUSE = 2  # seconds before the next try
-PASSING = (ConnectionError, TimeoutError, ssl.SSLEOFError)  # but for a refused connection, which an offline machine has
+# Temporary failures. A refused connection, although a ConnectionError, is not one: an offline machine gives it too.
+PASSING = (ConnectionError, TimeoutError, ssl.SSLEOFError)
 Proof = Callable[[Path], str]  # md5 or sha256
 
 
 class _DroppedError(Exception):
-    """A connection that broke, or a server that is overloaded; what came is kept."""
+    """A broken connection or an overloaded server; the bytes received are kept."""
 
 
 def fetch(urls: Sequence[str], target: Path, expected: str, proof: Proof = md5) -> None:
-    """Download `target` from the first address that serves it, unless it is there, and prove its checksum.
+    """Download `target` from the first address that serves it, unless it exists, and verify its checksum.
 
-    What came before a break stays in `{target}.part`, where the next try or the next run goes on.
+    An interrupted download stays in `{target}.part`, and the next try or run resumes it.
 
     Raises:
-        ValueError: no address serves it, or the file that is there has another; nothing is under its name then.
+        ValueError: no address serves the file, or an existing `target` has another checksum.
     """
     if not target.exists():
         with _lock(target):
@@ -49,7 +50,7 @@ def fetch(urls: Sequence[str], target: Path, expected: str, proof: Proof = md5) 
 
 
 def _lock(target: Path) -> AbstractContextManager:
-    """Keep others from making `target` meanwhile; `{target}.lock` stays."""
+    """Keep other processes from making `target` at the same time; `{target}.lock` stays."""
     return alone(target.with_name(f"{target.name}.lock"), f"process {os.getpid()}")
 
 
@@ -69,7 +70,7 @@ def _download(urls: Sequence[str], target: Path, expected: str, proof: Proof) ->
 
 
 def _fetch_from(url: str, part: Path, expected: str, proof: Proof) -> str | None:
-    """Complete `part`; returns what is wrong, if anything."""
+    """Complete `part` from one address; return the reason if that failed."""
     failure = None
     for attempt in range(TRIES):
         time.sleep(PAUSE if attempt else 0)
@@ -91,14 +92,14 @@ def _fetch_from(url: str, part: Path, expected: str, proof: Proof) -> str | None
 
 
 def _receive(url: str, part: Path) -> None:
-    """Append what `part` lacks, or all of it where the server knows no ranges."""
+    """Append the bytes that `part` lacks, or fetch all of it from a server without ranges."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "ulfine"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
         response = urlopen(Request(url, headers=headers), timeout=TIMEOUT)  # noqa: S310 (addresses of torchvision and the hub)
     except HTTPError as error:
         error.close()
-        if error.code == 416 and have:  # nothing lies behind what is there
+        if error.code == 416 and have:  # `part` is complete already
             return
         if error.code == 429 or error.code >= 500:
             raise _DroppedError(f"HTTP status {error.code}, {error.reason}") from None
@@ -144,10 +145,10 @@ def _said(error: Exception) -> str:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar archive whose members all lie in one folder, unless that is there; `folder` appears when complete.
+    """Unpack a tar archive whose members all lie in one folder, unless `folder` exists; it appears when complete.
 
     Raises:
-        ValueError: a member leaves the folder or is neither a file nor a folder, or the archive is damaged.
+        ValueError: a member lies outside the folder or is neither a file nor a folder, or the archive is damaged.
     """
     with _lock(folder):
         if not folder.is_dir():

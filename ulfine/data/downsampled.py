@@ -1,8 +1,8 @@
-"""The archives of downsampled ImageNet (Chrabaszcz et al., arXiv 1707.08819), read batch by batch where they lie.
+"""Downsampled ImageNet (Chrabaszcz et al., arXiv 1707.08819), read batch by batch from the published archives.
 
-A batch is `train_data_batch_1` to `train_data_batch_10`, or `val_data`: a pickle, or with `.npz` behind its name. It
-lies in the folder, or in a .zip there, as it is published. Nothing is unpacked. Rows of a .npz are streamed; a pickle
-is held in memory whole, 1.6 GB at 64 pixels.
+The batches are `train_data_batch_1` to `train_data_batch_10` and `val_data`, each a pickle or, with the suffix `.npz`,
+a NumPy archive. They lie in the folder itself or in the published .zip files, which are not unpacked. Rows of a .npz
+are streamed; a pickle is held in memory whole, 1.6 GB at 64 pixels.
 """
 
 import lzma
@@ -20,7 +20,7 @@ import numpy as np
 from ulfine.data.unpickle import unpickled
 
 NAMES = {"train": [f"train_data_batch_{number}" for number in range(1, 11)], "test": ["val_data"]}
-# What reading raises, also of an archive that is encrypted, or whose header claims more than there is memory for.
+# Raised by reading damaged archives, encrypted ones, or ones whose header claims more than fits into memory.
 DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, KeyError, ValueError),
     *(RuntimeError, MemoryError),
@@ -29,25 +29,25 @@ CHUNK = 4096  # rows read at once
 
 
 class Batch(NamedTuple):
-    """The place of a batch."""
+    """The place of one batch."""
 
     file: Path
-    member: str | None  # of a .zip
+    member: str | None  # inside a .zip; None for a plain file
 
     def __str__(self) -> str:
         return str(self.file / self.member) if self.member else str(self.file)
 
     @property
     def is_npz(self) -> bool:
-        """Whether it is a .npz file; else it is a pickle."""
+        """Whether the batch is a .npz file; otherwise it is a pickle."""
         return (self.member or self.file.name).endswith(".npz")
 
 
 def find_batches(folder: Path, part: str) -> list[Batch]:
-    """The batches of one part, in their order.
+    """Return the batches of one part, in order.
 
     Raises:
-        ValueError: one is missing, or is there twice.
+        ValueError: a batch is missing or occurs twice.
     """
     found: dict[str, list[Batch]] = {}
     for batch in _candidates(folder):
@@ -75,10 +75,10 @@ def _candidates(folder: Path) -> Iterator[Batch]:
 
 
 def labels(batch: Batch) -> np.ndarray:
-    """(n,) labels of a batch, which start at 1.
+    """Read the (n,) labels of a batch, which start at 1.
 
     Raises:
-        ValueError: the batch is damaged, or is something else.
+        ValueError: the file is damaged or not a batch.
     """
     with _opened(batch) as file:
         if batch.is_npz:
@@ -92,10 +92,10 @@ def labels(batch: Batch) -> np.ndarray:
 
 
 def pictures(batch: Batch, number: int) -> Iterator[np.ndarray]:
-    """The pictures of a batch, (side, side, 3) uint8 each. number: of its labels.
+    """Yield the pictures of a batch, each (side, side, 3) uint8. number: how many labels the batch has.
 
     Raises:
-        ValueError: the batch is damaged, is something else, or has more or fewer pictures.
+        ValueError: the file is damaged, not a batch, or has another number of pictures.
     """
     with _opened(batch) as file:
         for rows in _streamed(file, number) if batch.is_npz else _held(_entry(file, batch).get("data"), number):
@@ -117,7 +117,7 @@ def _held(data: object, number: int) -> Iterator[np.ndarray]:
 
 
 def _streamed(file: IO[bytes], number: int) -> Iterator[np.ndarray]:
-    """The rows of `data.npy`, CHUNK at a time."""
+    """Yield the rows of `data.npy`, CHUNK at a time."""
     with zipfile.ZipFile(file) as arrays, arrays.open("data.npy") as content:
         version = np.lib.format.read_magic(content)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -140,7 +140,7 @@ def _require_pictures(dtype: np.dtype, shape: tuple[int, ...], number: int) -> N
 
 @contextmanager
 def _opened(batch: Batch) -> Iterator[IO[bytes]]:
-    """The bytes of a batch; what goes wrong with them names it."""
+    """Open a batch; errors in reading it name it."""
     try:
         if batch.member is None:
             with batch.file.open("rb") as file:
@@ -149,5 +149,5 @@ def _opened(batch: Batch) -> Iterator[IO[bytes]]:
             with zipfile.ZipFile(batch.file) as archive, archive.open(batch.member) as file:
                 yield file
     except DAMAGED as error:
-        reason = str(error).removeprefix(f"{batch}: ")  # the reader of pickles names them itself
+        reason = str(error).removeprefix(f"{batch}: ")  # `unpickled` names the batch itself
         raise ValueError(f"{batch}: {reason}") from None

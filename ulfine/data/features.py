@@ -1,7 +1,7 @@
 """Frozen features of one data set under one backbone, and the text prototypes of its classes.
 
-A folder of `{view}.{space}.npy`, where view is plain, test, weak or strong and space is pooled or joint. `plain` and
-`test` have shape (N, D); `weak` and `strong` have shape (views, N, D). Beside them text.safetensors and meta.json.
+They are a folder of `{view}.{space}.npy`, where view is plain, test, weak or strong and space is pooled or joint, with
+text.safetensors and meta.json. `plain` and `test` have shape (N, D); `weak` and `strong` have shape (views, N, D).
 """
 
 import math
@@ -22,9 +22,9 @@ TEXT, META = "text.safetensors", "meta.json"
 
 @dataclass(frozen=True)
 class Text:
-    """The text tower's view of the classes.
+    """The output of the text tower in one space.
 
-    Both prototypes have unit rows before centring; the means are over open_clip's ImageNet class names.
+    Prototypes have unit rows and are not centred yet; the mean is over open_clip's ImageNet class names.
     """
 
     prototypes: np.ndarray  # (K, D)
@@ -35,20 +35,20 @@ class Text:
 
 @dataclass(frozen=True)
 class Features:
-    """The features in a folder; nothing is read before it is asked for."""
+    """The features in a folder, read only on request."""
 
     folder: Path
 
     @cache  # noqa: B019 (one instance per process)
     def view(self, view: str, space: str) -> np.ndarray:
-        """Memory-mapped features of one view in one space."""
+        """Return the memory-mapped features of one view in one space."""
         return open_array(self.folder / f"{view}.{space}.npy")
 
     def text(self, space: str) -> Text:
-        """Text prototypes in one space.
+        """Read the text prototypes of one space.
 
         Raises:
-            ValueError: text cannot be mapped into this space.
+            ValueError: this backbone cannot map text into the space.
         """
         tensors = read_tensors(self.folder / TEXT)
         if f"{space}.prototypes" not in tensors:
@@ -62,12 +62,9 @@ class Features:
 
 
 class Filling:
-    """A .npy array of float32, of known shape, whose rows are filled by number and proved complete.
+    """A float32 .npy file of known shape, filled row by row and checked for completeness.
 
-    A plain file: a full disk kills a process that writes to a memory map.
-
-    Raises:
-        ValueError: in `close`, when a row was never written or was written twice.
+    It is written as a plain file because a full disk kills a process that writes to a memory map.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
@@ -80,7 +77,7 @@ class Filling:
             reserve(file, self.start + 4 * math.prod(shape))
 
     def put(self, first: int, rows: np.ndarray) -> None:
-        """Write `rows` (n, D) from row `first` on, as counted over all axes but the last."""
+        """Write `rows` (n, D) from row `first` on, counted over all axes but the last."""
         content = np.ascontiguousarray(rows, "<f4").reshape(len(rows), self.width)
         self.written[first : first + len(rows)] += np.ones(len(rows), np.uint8)
         with self.path.open("rb+") as file:
@@ -88,7 +85,11 @@ class Filling:
             file.write(content.data)
 
     def close(self) -> None:
-        """Check that every row was written once, and that all is on disk."""
+        """Check that every row was written exactly once, and flush the file to disk.
+
+        Raises:
+            ValueError: a row was never written, or more than once.
+        """
         wrong = int((self.written != 1).sum())
         if wrong:
             raise ValueError(f"{self.path}: {wrong} of {self.written.size} rows were not written exactly once")

@@ -1,4 +1,4 @@
-"""Pictures sorted into folders: which there are, and reading them."""
+"""Pictures sorted into folders, one for each class: finding and reading them."""
 
 import difflib
 import os
@@ -19,33 +19,34 @@ from ulfine.rng import generator
 
 
 class Files(NamedTuple):
-    """Picture files somewhere below one folder. A million names take 100 MB, as many paths would take 1 GB."""
+    """Picture files below one folder. A million names take 100 MB; full paths would take 1 GB."""
 
     folder: str
     names: list[str]  # relative to it, sorted
 
 
 class Scan:
-    """A look through the folder of a source, on which all paths are below it.
+    """A walk through the folder of a source that never leaves it.
 
-    Hidden files and folders are ignored. A symbolic link that points inside is left out, as it would put one picture
-    into two classes, and one that points outside is refused; the source's folder may be a link itself. Links, and files
-    that are no pictures by their names, are counted.
+    Hidden files and folders are ignored. Symbolic links to places inside are left out, because they would put one
+    picture into two classes; links to places outside are refused. The source's folder itself may be a link. Links and
+    files whose names are not those of pictures are counted.
     """
 
     def __init__(self, root: str | Path, apart: str | None = None) -> None:
-        """root: the source's folder. apart: one to pass over, by its real path."""
+        """root: the source's folder. apart: the real path of a folder to skip."""
         self.root = Path(root)
         self.apart = apart
         self.links = self.others = 0  # left out so far
         self._inside = os.path.realpath(root)
 
     def classes(self, folder: Path, holds: str) -> dict[str, Files]:
-        """The pictures of each class, which is a folder in `folder`, by its name in composed form, sorted.
+        """Return the pictures of each class by its name, composed and sorted; the classes are the folders in `folder`.
+
+        holds: the expected layout, for messages.
 
         Raises:
-            ValueError: there is no such folder (`holds` says what is expected), no class, a class without pictures, or
-                one whose name cannot be told from another's.
+            ValueError: the folder is missing or has no classes, a class has no pictures, or two names read the same.
         """
         if not folder.is_dir():
             raise ValueError(f"{folder}: no such folder; a folder source holds {holds}")
@@ -63,7 +64,7 @@ class Scan:
         return {composed(name): self.pictures(folder / name) for name in names}
 
     def pictures(self, folder: Path) -> Files:
-        """The pictures below `folder`, also in folders of their own.
+        """Return the pictures below `folder`, at any depth.
 
         Raises:
             ValueError: there are none.
@@ -118,15 +119,15 @@ class Listing:
     """The picture files of a folder source."""
 
     parts: dict[str, dict[str, Files]]  # part -> class -> its files
-    unlabeled: list[Files]  # one, or none
+    unlabeled: list[Files]  # of length 0 or 1
     left_out: LeftOut
 
 
 def listed(source: FolderSource) -> Listing:
-    """Find the files of a source, without opening any.
+    """List the files of a source, without opening any.
 
     Raises:
-        ValueError: its folders are not what they should be.
+        ValueError: the layout of its folders is wrong.
     """
     root = located(source.path)
     beside = root / "unlabeled"
@@ -145,9 +146,9 @@ def listed(source: FolderSource) -> Listing:
 
 
 def _require_spelled(root: Path, named: Path) -> None:
-    """Refuse a folder that is called nearly `unlabeled`: it would be passed over, or be a class.
+    """Refuse a folder whose name resembles `unlabeled`: it would be ignored, or become a class.
 
-    named: the folder of unlabeled pictures.
+    named: the actual folder of unlabeled pictures.
     """
     for entry in root.iterdir() if root.is_dir() else ():
         near = difflib.get_close_matches(entry.name.lower(), ["unlabeled"], cutoff=0.8)
@@ -166,9 +167,9 @@ def _both(scan: Scan) -> dict[str, dict[str, Files]]:
 
 
 def _held_out(scan: Scan, share: float) -> dict[str, dict[str, Files]]:
-    """Train and test where the source has no test set.
+    """Hold out `share` of each class as the test set.
 
-    Each class is drawn by a generator that starts from its name: neither the seed of a run nor another class moves it.
+    A class's name seeds its draw, so neither the seed of a run nor the other classes change it.
     """
     by_class = scan.classes(scan.root, "<class>/ with test_share")
     if by_class.keys() >= set(PARTS):
@@ -196,7 +197,7 @@ def _unlabeled(source: FolderSource, scan: Scan) -> Files:
 
 
 def class_counts(source: FolderSource) -> Counts:
-    """Training pictures of each class, and unlabeled ones, broken ones among them."""
+    """Count the training pictures of each class and the unlabeled ones, including broken files."""
     found = listed(source)
     train = found.parts["train"]
     unknown = sum(len(files.names) for files in found.unlabeled)
@@ -204,7 +205,7 @@ def class_counts(source: FolderSource) -> Counts:
 
 
 def load(source: FolderSource, resolution: int) -> Loaded:
-    """The pictures of a folder source, class by class in the order of names, unlabeled ones last."""
+    """Load a folder source: class by class in the order of names, unlabeled pictures last."""
     found = listed(source)
     train, test = (list(found.parts[part].values()) for part in PARTS)
     labels = list(range(len(train)))
@@ -222,7 +223,7 @@ def part_of(
     source: FolderSource | TorchvisionSource | ImageNetSource,
     resolution: int,
 ) -> Part:
-    """Pictures of several folders, each with its label (-1: unknown), read one at a time."""
+    """Combine pictures of several folders, each with one label (-1: unknown); they are read one at a time."""
     paths = (f"{folder}/{name}" for folder, names in groups for name in names)
     return Part(
         np.repeat(np.asarray(labels, np.int64), [len(files.names) for files in groups]),

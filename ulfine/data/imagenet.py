@@ -1,4 +1,4 @@
-"""ImageNet-1k with its classes grouped, from folders of synsets or from the archives of downsampled ImageNet."""
+"""ImageNet-1k with grouped classes, from folders of synsets or from the archives of downsampled ImageNet."""
 
 import re
 from collections.abc import Iterator
@@ -22,19 +22,19 @@ FOLDERS = {"train": "train", "test": "val"}
 
 
 class Groups(NamedTuple):
-    """The K groups of the classes of ImageNet."""
+    """The K groups of ImageNet's classes."""
 
-    names: list[str]  # by group, in the order of the synsets that stand for the groups
+    names: list[str]  # by group; groups are sorted by their ids
     by_synset: dict[str, int]
     by_label: dict[int, int]  # labels of downsampled ImageNet start at 1
 
 
 def read_groups(file: CheckedFile) -> Groups:
-    """The groups in a CSV file like `assets/imagenet127.csv`.
+    """Read the groups from a CSV file like `assets/imagenet127.csv`.
 
     Raises:
-        ValueError: the file has changed, or a row of it is not what it should be.
-        FileNotFoundError: it is not there.
+        ValueError: the file has changed, or a row is malformed.
+        FileNotFoundError: the file does not exist.
     """
     path = located(file.path)
     proved(path, file.sha256)
@@ -61,10 +61,10 @@ def read_groups(file: CheckedFile) -> Groups:
 
 
 def grouped(labels: np.ndarray, groups: Groups) -> np.ndarray:
-    """(n,) labels of downsampled ImageNet to (n,) groups.
+    """Map (n,) labels of downsampled ImageNet to (n,) groups.
 
     Raises:
-        ValueError: a label that no class has.
+        ValueError: a label is in no group.
     """
     known = np.array(sorted(groups.by_label))
     place = np.searchsorted(known, labels).clip(max=len(known) - 1)
@@ -74,10 +74,10 @@ def grouped(labels: np.ndarray, groups: Groups) -> np.ndarray:
 
 
 def load(source: ImageNetSource, resolution: int) -> Loaded:
-    """The pictures of ImageNet; the label of each is its group.
+    """Load ImageNet; the label of a picture is its group.
 
     Raises:
-        ValueError: the groups, the folders or the archives are not what they should be.
+        ValueError: the groups, the folders or the archives are wrong.
     """
     groups = read_groups(source.groups)
     if source.form == "downsampled":
@@ -94,7 +94,7 @@ def load(source: ImageNetSource, resolution: int) -> Loaded:
 
 
 def class_counts(source: ImageNetSource) -> Counts | None:
-    """Training pictures of each group; None for archives, which have to be read for that."""
+    """Count the training pictures of each group; None for archives, which would have to be read."""
     groups = read_groups(source.groups)
     if source.form == "downsampled":
         for part in PARTS:

@@ -1,4 +1,4 @@
-"""One picture file to a square array of bytes, whatever the file turns out to hold."""
+"""Decoding a picture file of any supported kind into a square array of bytes."""
 
 import os
 import warnings
@@ -14,7 +14,7 @@ from ulfine.errors import machine_failed, printable
 from ulfine.files import located
 from ulfine.params.dataset import FolderSource, ImageNetSource, TorchvisionSource
 
-# Formats whose decoders run nothing else (EPS starts Ghostscript), by the names of their files. MPO opens as JPEG.
+# Formats whose decoders start no other program (EPS starts Ghostscript), and their suffixes. MPO opens as JPEG.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif"),
@@ -22,9 +22,9 @@ SUFFIXES = (
 )
 EIGHT_BITS = frozenset(("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LA", "PA", "RGBA", "RGBa"))
 SIXTEEN_BITS = frozenset(("I", "I;16", "I;16L", "I;16B", "I;16N"))
-# Layouts in PNG that Pillow turns into another depth, where it leaves the transparent colour as it is.
+# PNG layouts that Pillow converts to another bit depth without converting the transparent colour.
 RESCALED = ("L;2", "L;4", "I;16B", "RGB;16B")
-UPRIGHT = {  # by EXIF orientation; PIL.ImageOps.exif_transpose writes the EXIF anew, and fails where it is damaged
+UPRIGHT = {  # by EXIF orientation; PIL.ImageOps.exif_transpose rewrites the EXIF and fails if it is damaged
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -44,13 +44,13 @@ class UnreadableError(ValueError):
 
 
 def square(picture: Image.Image, resolution: int) -> np.ndarray:
-    """RGB, centre-cropped to a square and resized: (resolution, resolution, 3) uint8.
+    """Convert to RGB, centre-crop to a square and resize: (resolution, resolution, 3) uint8.
 
     Raises:
-        ValueError: the picture has neither 8 nor 16 bits.
+        ValueError: the picture has neither 8 bits per channel nor 16 bits of grey.
     """
     side = min(picture.size)
-    if max(picture.size) > side:  # cropped first, as what follows makes copies
+    if max(picture.size) > side:  # crop first: the following steps make copies
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
         picture = picture.crop((left, top, left + side, top + side))
     picture = _rgb(picture)
@@ -60,7 +60,7 @@ def square(picture: Image.Image, resolution: int) -> np.ndarray:
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
-    """RGB of 8 bits: transparent pixels are pasted on white, grey of 16 bits loses its low byte."""
+    """Convert to 8-bit RGB: transparent pixels are pasted on white, 16-bit grey loses its low byte."""
     if picture.mode in SIXTEEN_BITS:
         return _high_byte(picture).convert("RGB")
     if picture.mode not in EIGHT_BITS:
@@ -74,33 +74,33 @@ def _rgb(picture: Image.Image) -> Image.Image:
 
 
 def _high_byte(picture: Image.Image) -> Image.Image:
-    """Pillow's own conversion clips at 255 instead."""
+    """Drop the low byte of 16-bit grey; Pillow's own conversion clips at 255 instead."""
     pixels = np.asarray(picture)
-    if pixels.min() < 0 or pixels.max() > 65535:  # mode I has 32 bits, and PPM uses 16 of them
+    if pixels.min() < 0 or pixels.max() > 65535:  # mode I has 32 bits, of which PPM uses 16
         raise ValueError(f"its values go from {pixels.min()} to {pixels.max()}, beyond 16 bits")
     return Image.fromarray((pixels >> 8).astype(np.uint8))
 
 
 def read(path: str | Path, resolution: int) -> np.ndarray:
-    """A picture file, upright, as `square` gives it.
+    """Read a picture file, turn it upright, and return it as `square` does.
 
-    Refused from its header, before anything is decoded: more pixels than `PIL.Image.MAX_IMAGE_PIXELS`, several frames
-    or pages (of MPO the first picture is the photo, and is taken).
+    More pixels than `PIL.Image.MAX_IMAGE_PIXELS` and several frames or pages are refused from the header, before
+    anything is decoded. The first picture of an MPO file is the photo, and is read.
 
     Raises:
         UnreadableError: the file is damaged, of another format, or refused; the message has its path and the reason.
-        ValueError: the machine fails, which says nothing of the file: it may not be read, or memory is short.
+        ValueError: the machine is to blame, not the file: no permission, a failing disk, or too little memory.
     """
     try:
         with _opened(path) as picture:
-            rescaled = any(tile[3] in RESCALED for tile in picture.tile)  # forgotten when it is decoded
+            rescaled = any(tile[3] in RESCALED for tile in picture.tile)  # Pillow forgets this when it decodes
             upright = _upright(picture)
-            if rescaled and "transparency" in upright.info:  # it may stand behind the pixels
+            if rescaled and "transparency" in upright.info:  # only known now: PNG may store it after the pixels
                 raise ValueError("a transparent colour of other than 8 bits")
             return square(upright, resolution)
     except UnidentifiedImageError:
         reason = f"none of {', '.join(FORMATS)}"
-    except Exception as error:  # on damaged files Pillow raises SyntaxError, struct.error, IndexError, zlib.error, …
+    except Exception as error:  # for damaged files Pillow raises SyntaxError, struct.error, IndexError, zlib.error, …
         failure = _machine_failure(error)
         if failure:
             raise ValueError(f"{printable(str(path))}: cannot be read ({failure})") from None
@@ -109,7 +109,7 @@ def read(path: str | Path, resolution: int) -> np.ndarray:
 
 
 def _machine_failure(error: Exception) -> str | None:
-    """The failure of the machine, if the file is not to blame."""
+    """Return what failed in the machine; None if the file is to blame."""
     if not machine_failed(error):
         return None
     return error.strerror if isinstance(error, OSError) else "not enough memory"
@@ -117,9 +117,10 @@ def _machine_failure(error: Exception) -> str | None:
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
-    """Pillow warns of large pictures and of damaged EXIF, and only refuses twice its limit: this refuses or reads.
+    """Open a picture, or refuse it, without Pillow's warnings.
 
-    Given a name in the place of a file, it would map turned TIFF into memory with height and width exchanged.
+    Pillow only warns of large pictures up to twice its limit, and of damaged EXIF. It gets an open file because, given
+    a name, it maps rotated TIFF into memory with height and width exchanged.
     """
     with warnings.catch_warnings(), Path(path).open("rb") as file:
         warnings.simplefilter("ignore")
@@ -138,23 +139,23 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    picture.load()  # TIFF turns itself here, PNG may have its EXIF behind the pixels
+    picture.load()  # TIFF is rotated here; PNG may store EXIF after the pixels
     try:
         turn = UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation))
     except Exception as error:
         if _machine_failure(error):
             raise
-        return picture  # damaged notes beside sound pixels
+        return picture  # damaged EXIF, sound pixels
     return picture if turn is None else picture.transpose(turn)
 
 
 def read_all(
     paths: Iterable[str], source: FolderSource | TorchvisionSource | ImageNetSource, resolution: int
 ) -> Iterator[np.ndarray | Broken]:
-    """Picture files, one at a time, below the folders of `source`.
+    """Read picture files of `source` one at a time; yield `Broken` for those that cannot be read.
 
     Raises:
-        ValueError: the machine fails.
+        ValueError: the machine is to blame.
     """
     for path in paths:
         try:
@@ -165,7 +166,7 @@ def read_all(
 
 
 def _inside(path: str, source: FolderSource | TorchvisionSource | ImageNetSource) -> str:
-    """A picture by its way from the source's folder; from a `~` elsewhere, as the way there would name a user."""
+    """Return a path relative to the source's folder, or as `~/…` below such an `unlabeled`, lest it name a user."""
     elsewhere = source.unlabeled if isinstance(source, FolderSource) else None
     if elsewhere is not None and elsewhere.startswith("~"):
         folder = f"{located(elsewhere)}/"

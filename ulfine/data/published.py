@@ -1,6 +1,6 @@
-"""Data sets for which torchvision has addresses, file names and checksums; the reading is this module's own.
+"""Published data sets. Addresses, file names and checksums are torchvision's; the readers are our own.
 
-torchvision would unpickle CIFAR, which lets a file run code, and hold 3 GB of STL-10 at once.
+torchvision would unpickle CIFAR, which lets a file run code, and hold all 3 GB of STL-10 in memory.
 """
 
 import gzip
@@ -38,24 +38,24 @@ STL10_SHAPE = (3, 96, 96)  # channel, column, row
 
 
 class Arrays(NamedTuple):
-    """One part of a data set that is published as arrays."""
+    """One part of a data set published as arrays."""
 
     labels: np.ndarray  # (N,); -1 where unknown
     pictures: Iterable[np.ndarray]  # N times (height, width) or (height, width, 3) uint8
 
 
 def class_counts(source: TorchvisionSource) -> Counts:
-    """Training pictures of each class as published."""
+    """Return the published numbers of training pictures."""
     return COUNTS[source.name]
 
 
 def load(source: TorchvisionSource, resolution: int) -> Loaded:
-    """The pictures of a published data set, downloaded unless they are there.
+    """Load a published data set, downloading files that are missing.
 
     Raises:
-        ValueError: a file cannot be downloaded, or is not what was published.
+        ValueError: a file cannot be downloaded, or differs from the published one.
     """
-    import torchvision  # takes seconds, and the check of parameters needs the counts alone
+    import torchvision  # takes seconds, and checking parameters needs only the counts
 
     kind, root = getattr(torchvision.datasets, source.name), located(source.path)
     match source.name:
@@ -82,7 +82,7 @@ def _squares(found: tuple[list[str], dict[str, Arrays]], resolution: int) -> tup
 
 
 def _require_whole(folder: Path, hashes: dict[str, str]) -> None:
-    """The folder that torchvision unpacked, which an interruption may have left incomplete."""
+    """Check the files that torchvision unpacked; an interruption may have cut them."""
     for name, expected in hashes.items():
         if not (folder / name).is_file():
             raise ValueError(f"{folder}: lacks {name}; delete the folder and run again")
@@ -99,7 +99,7 @@ def _require_labels(labels: np.ndarray, least: int, most: int, number: int, wher
 
 
 def _cifar(kind: Any, root: Path) -> tuple[list[str], dict[str, Arrays]]:
-    """CIFAR-10 and CIFAR-100: Python batches, from the archive or from the folder that torchvision unpacks."""
+    """Read CIFAR-10 or CIFAR-100: pickled batches, from the archive or the folder that torchvision unpacks."""
     where, batches = _cifar_batches(kind, root)
     names = batches[kind.meta["filename"]]
     classes = names.get(kind.meta["key"]) if isinstance(names, dict) else None
@@ -115,7 +115,7 @@ def _cifar(kind: Any, root: Path) -> tuple[list[str], dict[str, Arrays]]:
 
 
 def _cifar_batches(kind: Any, root: Path) -> tuple[Path, dict[str, Any]]:
-    """The folder, for messages, and the content of each file."""
+    """Return the place of the batches, for messages, and the content of each file."""
     hashes = dict([*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])])
     folder, archive = root / kind.base_folder, root / kind.filename
     found = {}
@@ -141,20 +141,20 @@ def _cifar_batches(kind: Any, root: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _cifar_batch(batch: Any, classes: int, where: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Labels, and pictures (N, 32, 32, 3), of which a batch has rows of 3072 bytes: by channel, row and column."""
+    """Return labels (N,) and pictures (N, 32, 32, 3); a batch has them as rows of 3072 bytes: channel, row, column."""
     values = batch if isinstance(batch, dict) else {}
     data, labels = values.get("data"), values.get("labels", values.get("fine_labels"))
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3072:
         raise ValueError(f"{where}: its data must be an array (N, 3072) of uint8")
     if not isinstance(labels, list) or not all(isinstance(label, int) for label in labels):
         raise ValueError(f"{where}: its labels must be a list of whole numbers")
-    found = np.array(labels)  # of objects, which are refused, where a number is too large
+    found = np.array(labels)  # too large a number makes an array of objects, which is refused
     _require_labels(found, 0, classes - 1, len(data), where)
     return found, np.asarray(data).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
 
 
 def _stl10(kind: Any, root: Path) -> tuple[list[str], dict[str, Arrays]]:
-    """STL-10; the pictures without a label, 2.8 GB, follow those of `train`. Its labels start at 1."""
+    """Read STL-10. Its labels start at 1; the unlabeled pictures, 2.8 GB, follow those of `train`."""
     folder = root / kind.base_folder
     if not folder.is_dir():
         fetch([kind.url], root / kind.filename, kind.tgz_md5)
@@ -173,7 +173,7 @@ def _stl10(kind: Any, root: Path) -> tuple[list[str], dict[str, Arrays]]:
 
 
 def _stl10_classes(path: Path) -> list[str]:
-    """The names, for which there is no published checksum."""
+    """Read the class names, for which no checksum is published."""
     try:
         names = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -198,8 +198,8 @@ def _stl10_pictures(path: Path) -> Iterator[np.ndarray]:
 
 
 def _svhn(kind: Any, root: Path) -> tuple[list[str], dict[str, Arrays]]:
-    """SVHN, without its extra pictures: MATLAB files with X (32, 32, 3, N), and y, where 10 is the digit 0."""
-    from scipy.io import loadmat  # as slow to import, and no other data set needs it
+    """Read SVHN without its extra pictures: MATLAB files with X (32, 32, 3, N) and y, where 10 is the digit 0."""
+    from scipy.io import loadmat  # slow to import, and no other data set needs it
 
     parts = {}
     for part in PARTS:
@@ -221,7 +221,7 @@ def _svhn(kind: Any, root: Path) -> tuple[list[str], dict[str, Arrays]]:
 
 
 def _fashion_mnist(kind: Any, root: Path) -> tuple[list[str], dict[str, Arrays]]:
-    """Fashion-MNIST: compressed IDX files, in the folder where torchvision has them."""
+    """Read Fashion-MNIST: compressed IDX files, in the folder where torchvision keeps them."""
     folder = root / kind.__name__ / "raw"
     for name, expected in kind.resources:
         fetch([mirror + name for mirror in kind.mirrors], folder / name, expected)
@@ -236,7 +236,7 @@ def _fashion_mnist(kind: Any, root: Path) -> tuple[list[str], dict[str, Arrays]]
 
 
 def _idx(path: Path, dimensions: int) -> np.ndarray:
-    """An array of bytes in Yann LeCun's format: 0, 0, 8 for bytes, the number of dimensions, each of them, bytes."""
+    """Read an array in the IDX format: bytes 0, 0, 8 (for uint8) and the number of dimensions; the shape; the data."""
     try:
         with gzip.open(path) as file:
             content = file.read()
@@ -250,11 +250,11 @@ def _idx(path: Path, dimensions: int) -> np.ndarray:
 
 
 def _food101(kind: Any, source: TorchvisionSource, resolution: int) -> tuple[list[str], dict[str, Part]]:
-    """Food-101: a tree of pictures, and for each part a list of them by class."""
+    """Read Food-101: a tree of pictures, and for each part a list of them by class."""
     root = located(source.path)
     archive, folder = root / Path(kind._URL).name, root / "food-101"
     if not folder.is_dir():
-        fetch([kind._URL], archive, kind._MD5)  # torchvision has no public names for these
+        fetch([kind._URL], archive, kind._MD5)  # torchvision has no public names for them
         unpack(archive, folder)
     listed = {part: _food101_list(folder, part) for part in PARTS}
     classes, size = sorted(listed["train"]), len(COUNTS[source.name].by_class)
@@ -276,7 +276,7 @@ def _food101(kind: Any, source: TorchvisionSource, resolution: int) -> tuple[lis
 
 
 def _food101_list(folder: Path, part: str) -> dict[str, list[str]]:
-    """Class -> its pictures in images/, as class/number."""
+    """Return class -> its pictures in images/, as class/number."""
     path = folder / "meta" / f"{part}.json"
     found = read_json(path)
     if not isinstance(found, dict) or not all(isinstance(names, list) and names for names in found.values()):

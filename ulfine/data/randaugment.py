@@ -1,10 +1,10 @@
-"""RandAugment (Cubuk et al. 2020, arXiv 1909.13719) on batches of pictures, with a draw of its own for each.
+"""RandAugment (Cubuk et al. 2020, arXiv 1909.13719) on batches of pictures, with a separate draw for each picture.
 
 The 14 operations, magnitudes and signs are those of torchvision v2's RandAugment (`num_magnitude_bins=31`, nearest
-pixels, black fill) on PIL pictures, and so is every pixel: all operations repeat Pillow's arithmetic bit for bit, which
-torchvision's own tensor kernels do not. Pictures are sorted by operation, so a layer costs four groups of them: what
-moves pixels (one gather), what maps levels (one look-up), colour and sharpness. Which picture goes where is decided on
-the CPU; nothing here waits for a device.
+pixels, black fill) on PIL pictures, and so is every pixel: the operations repeat Pillow's arithmetic bit for bit, which
+torchvision's tensor kernels do not. Pictures are sorted by operation, so that a layer takes only four steps: one gather
+for all operations that move pixels, one table look-up for all that map levels, colour, and sharpness. The sorting is
+done on the CPU; nothing here waits for a device.
 """
 
 import math
@@ -20,7 +20,7 @@ from ulfine.data.resident import sent
 from ulfine.rng import generator
 
 MOVES = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
-KNOWN = ("Posterize", "Solarize", "Brightness", "Contrast")  # look-up tables that are made once
+KNOWN = ("Posterize", "Solarize", "Brightness", "Contrast")  # their look-up tables are made once
 TABLES = (*KNOWN, "AutoContrast", "Equalize")
 OPERATIONS = ("Identity", *MOVES, *TABLES, "Color", "Sharpness")
 FACTORS = ("Brightness", "Contrast", "Color", "Sharpness")
@@ -30,21 +30,21 @@ GREY = (19595, 38470, 7471)  # weights of ITU-R 601 luma times 2^16, as in Pillo
 
 
 class Draws(NamedTuple):
-    """The operation of one layer on each picture: (B,) indices into OPERATIONS, (B,) signs, 1 or -1 (may go unused)."""
+    """One operation per picture: (B,) indices into OPERATIONS and (B,) signs, 1 or -1 (not always used)."""
 
     operations: np.ndarray
     signs: np.ndarray
 
 
 class _Layer(NamedTuple):
-    """Draws sorted by operation, and where each operation starts (and the last one ends)."""
+    """Draws sorted by operation, the start of each operation, and the end of the last."""
 
     draws: Draws
     starts: list[int]
     magnitude: int
 
     def part(self, *names: str) -> slice:
-        """Where pictures with these operations stand; they are neighbours in OPERATIONS."""
+        """Return the slice of pictures with these operations, which must be neighbours in OPERATIONS."""
         first = OPERATIONS.index(names[0])
         return slice(self.starts[first], self.starts[first + len(names)])
 
@@ -54,12 +54,12 @@ class _Layer(NamedTuple):
 
 
 def rand_augment(images: Tensor, operations: int, magnitude: int, seed: int) -> Tensor:
-    """`operations` operations on each picture, drawn with replacement from the 14, each sign with probability 1/2.
+    """Apply `operations` of the 14 operations to each picture, drawn with replacement, either sign equally likely.
 
     images: (B, side, side, 3) uint8. magnitude: 0 to 30. Returns the same shape, type and device.
 
     Raises:
-        ValueError: a magnitude outside 0 to 30.
+        ValueError: the magnitude is outside 0 to 30.
     """
     for draws in drawn(len(images), operations, seed):
         images = apply(images, draws, magnitude)
@@ -74,10 +74,10 @@ def drawn(count: int, operations: int, seed: int) -> list[Draws]:
 
 
 def apply(images: Tensor, draws: Draws, magnitude: int) -> Tensor:
-    """One operation on each picture. images: (B, side, side, 3) uint8, left as they are. Returns the same shape.
+    """Apply one operation to each picture. images: (B, side, side, 3) uint8, not modified. Returns the same shape.
 
     Raises:
-        ValueError: a magnitude outside 0 to 30.
+        ValueError: the magnitude is outside 0 to 30.
     """
     order = np.argsort(draws.operations, kind="stable")
     draws = Draws(draws.operations[order], draws.signs[order])
@@ -93,13 +93,15 @@ def apply(images: Tensor, draws: Draws, magnitude: int) -> Tensor:
 
 @lru_cache
 def magnitudes(magnitude: int, side: int) -> dict[str, float]:
-    """torchvision's strength of each operation that has one, without its sign.
+    """Return torchvision's strength, without sign, of each operation that has one.
 
-    Shears are tangents, shifts pixels, rotation degrees; brightness, contrast, colour and sharpness what is added to a
-    factor of 1; posterisation bits; solarisation a share of 255. magnitude: 0 to 30. side: of the pictures, in pixels.
+    Units: tangents for shears, pixels for shifts, degrees for rotation; for brightness, contrast, colour and sharpness
+    the amount added to a factor of 1; bits for posterisation; a share of 255 for solarisation.
+
+    magnitude: 0 to 30. side: of the pictures, in pixels.
 
     Raises:
-        ValueError: a magnitude outside 0 to 30.
+        ValueError: the magnitude is outside 0 to 30.
     """
     if not 0 <= magnitude < STRENGTHS:
         raise ValueError(f"magnitude = {magnitude} (allowed: 0 to {STRENGTHS - 1})")
@@ -111,12 +113,12 @@ def magnitudes(magnitude: int, side: int) -> dict[str, float]:
 
 
 def picked(images: Tensor, pixels: Tensor) -> Tensor:
-    """(..., 3) pixels out of (B, height, width, 3) pictures. pixels: (...) int32, counted through all pictures."""
+    """Gather (..., 3) pixels from (B, height, width, 3) pictures. pixels: (...) int32 indices over all pictures."""
     return images.reshape(-1, 3).index_select(0, pixels.flatten()).view(*pixels.shape, 3)
 
 
 def _moved(views: Tensor, layer: _Layer) -> Tensor:
-    """Shear, translate, rotate: every pixel from its nearest source, black outside."""
+    """Shear, translate or rotate: every pixel from its nearest source, black outside."""
     count, side = views.shape[:2]
     operations, signs = layer.of(*MOVES)
     maps = _maps(layer.magnitude, side)[operations - OPERATIONS.index(MOVES[0]), (signs < 0).astype(int)]
@@ -124,14 +126,14 @@ def _moved(views: Tensor, layer: _Layer) -> Tensor:
     pixels = np.arange(side, dtype=np.int32)
     columns, rows = sent(np.stack([across * pixels, down * pixels + start]), views.device)
     x, y = (columns[:, :, None, :] + rows[..., None]).bitwise_right_shift_(16).clamp_(-1, side)
-    wide = side + 2  # a black border stands for all that is outside
+    wide = side + 2  # a black border stands for everything outside
     corners = torch.arange(wide + 1, count * wide**2, wide**2, dtype=torch.int32, device=views.device)
     return picked(F.pad(views, (0, 0, 1, 1, 1, 1)), y.mul_(wide).add_(x).add_(corners[:, None, None]))
 
 
 @lru_cache
 def _maps(magnitude: int, side: int) -> np.ndarray:
-    """(len(MOVES), 2, 3, 2) int32, for sign + and -: source x and y per target column and row, and at the first pixel.
+    """Return (len(MOVES), 2, 3, 2) int32: by sign, + and -, the source x and y per column, per row, at the first pixel.
 
     In units of 2^-16 pixels, rounded as in Pillow.
     """
@@ -142,7 +144,7 @@ def _maps(magnitude: int, side: int) -> np.ndarray:
 
 
 def _map(name: str, size: float, side: int) -> tuple[tuple[float, float], ...]:
-    """Source (x, y), in pixels: what a target column adds, what a row adds, and that of the upper left corner."""
+    """Return source (x, y) in pixels: the step per target column, the step per row, and the upper left corner."""
     if name == "Rotate":
         angle, middle = -math.radians(size % 360.0), side / 2
         cos, sin = round(math.cos(angle), 15), round(math.sin(angle), 15)
@@ -157,7 +159,7 @@ def _map(name: str, size: float, side: int) -> tuple[tuple[float, float], ...]:
 
 
 def _looked_up(views: Tensor, layer: _Layer) -> Tensor:
-    """Everything that maps each level of a channel to another: one table for each picture and channel."""
+    """Map levels of each channel to others, by one table per picture and channel."""
     channels = torch.arange(0, 768, 256, device=views.device)
     cells = views.flatten(2).long().add_(channels.repeat(views.shape[1])).flatten(1)
     tables = views.new_empty(len(views), 3, 256)
@@ -170,7 +172,7 @@ def _looked_up(views: Tensor, layer: _Layer) -> Tensor:
 
 
 def _known_tables(views: Tensor, layer: _Layer) -> Tensor:
-    """(G, 256) uint8 for KNOWN: brightness is contrast around black, contrast around the mean grey of the picture."""
+    """Return (G, 256) uint8 tables for KNOWN. Brightness is contrast around black; contrast is around the mean grey."""
     operations, signs = layer.of(*KNOWN)
     numbers = np.where(signs < 0, 256, 0)
     numbers[operations == OPERATIONS.index("Posterize")] = 512
@@ -183,7 +185,7 @@ def _known_tables(views: Tensor, layer: _Layer) -> Tensor:
 
 @lru_cache
 def _possible_tables(magnitude: int, device: torch.device) -> Tensor:
-    """(514, 256) uint8: contrast around 0 to 255, sign +, then -; posterisation; solarisation."""
+    """Return (514, 256) uint8: contrast around 0 to 255, sign +, then -; posterisation; solarisation."""
     strengths, levels = magnitudes(magnitude, side=1), np.arange(256)
     factors = np.array([1 + strengths["Contrast"], 1 - strengths["Contrast"]], np.float32)[:, None, None]
     base = levels[:, None].astype(np.float32)
@@ -194,7 +196,7 @@ def _possible_tables(magnitude: int, device: torch.device) -> Tensor:
 
 
 def _counted_tables(cells: Tensor, stretched: int) -> Tensor:
-    """(G, 3, 256) uint8 from histograms: autocontrast for the first `stretched` pictures, equalisation for the others.
+    """Return (G, 3, 256) uint8 tables: autocontrast for the first `stretched` pictures, equalisation for the others.
 
     cells: (G, 3 * pixels), each value 256 * channel + level.
     """
@@ -207,7 +209,7 @@ def _counted_tables(cells: Tensor, stretched: int) -> Tensor:
 
 
 def _stretching(up_to: Tensor, pixels: int) -> Tensor:
-    """Autocontrast: the lowest level to 0, the highest to 255. up_to: (..., 256) pixels of a level or a lower one."""
+    """Map the lowest level to 0 and the highest to 255 (autocontrast). up_to: (..., 256) pixels at or below a level."""
     levels = torch.arange(256, device=up_to.device)
     low, high = ((up_to < least).sum(-1, keepdim=True) for least in (1, pixels))
     scale = torch.full_like(up_to[..., :1], 255, dtype=torch.float64) / (high - low).clamp_(min=1)
@@ -216,7 +218,7 @@ def _stretching(up_to: Tensor, pixels: int) -> Tensor:
 
 
 def _equalizing(below: Tensor, pixels: int) -> Tensor:
-    """A histogram as flat as can be. below: (..., 256) pixels of a lower level."""
+    """Flatten the histogram (equalisation). below: (..., 256) pixels below a level."""
     step = (below * (below < pixels)).amax(-1, keepdim=True) // 255
     spread = ((below + step // 2) // step.clamp(min=1)).clamp_(max=255)
     return torch.where(step > 0, spread, torch.arange(256, device=below.device)).to(torch.uint8)
@@ -227,7 +229,7 @@ def _coloured(views: Tensor, layer: _Layer) -> Tensor:
 
 
 def _sharpened(views: Tensor, layer: _Layer) -> Tensor:
-    """Away from or towards a smoothed picture: means of 3x3 pixels, the middle one 5 times; the border stays."""
+    """Move from or towards a smoothed picture: means of 3x3 pixels, the middle one weighted 5; the border stays."""
     levels = views.float()
     inner = levels[:, 1:-1, 1:-1]
     three = levels[:, :-2] + levels[:, 1:-1] + levels[:, 2:]
@@ -239,17 +241,17 @@ def _sharpened(views: Tensor, layer: _Layer) -> Tensor:
 
 
 def _grey(views: Tensor) -> Tensor:
-    """(..., 3) uint8 pixels as (...) luma, 0 to 255, rounded. All sums stay below 2^24, so float32 is exact."""
+    """Return (...) luma, 0 to 255, rounded, of (..., 3) uint8 pixels. Sums stay below 2^24, so float32 is exact."""
     weights = sent(np.array(GREY, np.float32), views.device)
     return (views.float() @ weights).add_(1 << 15).mul_(2.0**-16).floor_()
 
 
 def _factors(views: Tensor, layer: _Layer, name: str) -> Tensor:
-    """(G, 1, 1, 1) float32."""
+    """Return (G, 1, 1, 1) float32 blending factors."""
     factors = 1 + layer.of(name).signs * magnitudes(layer.magnitude, views.shape[1])[name]
     return sent(factors.astype(np.float32), views.device)[:, None, None, None]
 
 
 def _blend(views: Tensor, base: Tensor, factors: Tensor) -> Tensor:
-    """base + factors * (views - base) in float32, rounded down. Returns uint8."""
+    """Return base + factors * (views - base), computed in float32 and rounded down to uint8."""
     return (views - base).mul_(factors).add_(base).clamp_(0, 255).to(torch.uint8)

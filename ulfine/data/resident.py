@@ -8,13 +8,13 @@ SHARE = 0.25  # of a GPU's free memory that pictures may take
 
 
 class Pictures:
-    """Pictures by index: all of them on the GPU where they fit (CIFAR takes 180 MB), else those that are asked for.
+    """Pictures by index: all of them kept on the GPU if they fit (CIFAR takes 180 MB), else copied on request.
 
-    What is copied is pinned first and copied beside the work on the GPU, which waits only where it uses the pictures.
+    Copies go through pinned memory on a stream of their own; the GPU's work waits only where it uses the pictures.
 
     Args:
         images: (N, side, side, 3) uint8, memory-mapped.
-        device: where they are wanted.
+        device: where they are used.
     """
 
     def __init__(self, images: np.ndarray, device: torch.device) -> None:
@@ -27,7 +27,7 @@ class Pictures:
                 self.resident = torch.from_numpy(np.array(images)).to(device)
 
     def take(self, indices: np.ndarray) -> Tensor:
-        """(B, side, side, 3) uint8 on the device, without waiting for it."""
+        """Return (B, side, side, 3) uint8 on the device, without waiting for it."""
         if self.resident is not None:
             return self.resident.index_select(0, sent(indices, self.device))
         rows = torch.from_numpy(self.images[indices])
@@ -38,10 +38,10 @@ class Pictures:
             here = rows.pin_memory().to(self.device, non_blocking=True)
         work = torch.cuda.current_stream(self.device)
         work.wait_stream(self.beside)
-        here.record_stream(work)  # or its memory could be given away before the work is done with it
+        here.record_stream(work)  # or its memory could be reused before the work is done with it
         return here
 
 
 def sent(values: np.ndarray, device: torch.device) -> Tensor:
-    """An array on a device, without waiting for it."""
+    """Send an array to a device, without waiting for it."""
     return torch.from_numpy(values).to(device, non_blocking=True)

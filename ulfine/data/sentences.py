@@ -1,4 +1,4 @@
-"""Sentences for the text tower: the name of each class in every template, or sentences of its own."""
+"""The sentences that the text tower reads for each class: its name in every template, or sentences of its own."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,16 +30,16 @@ Called = Annotated[
 
 
 def sentences(classes: list[str], templates: list[str], names: ClassNames) -> list[list[str]]:
-    """The sentences of each class; the mean of their embeddings is its prototype.
+    """Return the sentences of each class; the mean of their embeddings is its prototype.
 
-    A names file gives a class another name, for the templates, or a list of sentences that stand in their place.
+    A names file gives a class another name for the templates, or a list of sentences to replace them.
 
     classes: K names, as the source has them. templates: each with {} for the name.
 
     Raises:
-        ValueError: the file of names has changed, is no such file, lacks a class or has one too many, or calls two
-            classes the same.
-        FileNotFoundError: it is not there.
+        ValueError: the names file has changed, is malformed, lacks a class or has one too many, or gives two classes
+            the same name or sentences.
+        FileNotFoundError: the file does not exist.
     """
     called = dict(zip(classes, classes, strict=True)) if names == "source" else read_names(names, classes)
     given = [called[name] for name in classes]
@@ -47,12 +47,12 @@ def sentences(classes: list[str], templates: list[str], names: ClassNames) -> li
 
 
 def read_names(file: CheckedFile, classes: list[str] | None) -> dict[str, str | list[str]]:
-    """Names or sentences by class, from YAML whose keys may have underscores for spaces.
+    """Read names or sentences by class from YAML; its keys may have underscores for spaces.
 
-    classes: those that the file must have; None where they are not known yet.
+    classes: those that the file must have; None if they are not known yet.
 
     Raises:
-        ValueError, FileNotFoundError: as `sentences` says.
+        ValueError, FileNotFoundError: as in `sentences`.
     """
     path = located(file.path)
     proved(path, file.sha256)

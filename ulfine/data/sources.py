@@ -1,4 +1,4 @@
-"""Where pictures come from: a NumPy archive, a folder of pictures, a data set that is published, or ImageNet."""
+"""Sources of pictures: a NumPy archive, a folder of pictures, a published data set, or ImageNet."""
 
 from ulfine.data import archive, folders, imagenet, published
 from ulfine.data.store import Counts, Loaded
@@ -6,11 +6,11 @@ from ulfine.params.dataset import ArraySource, FolderSource, ImageNetSource, Sou
 
 
 def load(source: Source, resolution: int) -> Loaded:
-    """Open a source; its pictures are RGB and `resolution` pixels a side.
+    """Open a source; its pictures are RGB, with sides of `resolution` pixels.
 
     Raises:
-        ValueError: the source is not what it should be: a hash, a folder, a picture.
-        FileNotFoundError: it is not there.
+        ValueError: a hash, a folder or a picture is wrong.
+        FileNotFoundError: the source does not exist.
     """
     match source:
         case ArraySource():
@@ -24,9 +24,9 @@ def load(source: Source, resolution: int) -> Loaded:
 
 
 def class_counts(source: Source) -> Counts | None:
-    """Training pictures of each class, and those without a label, found without reading (or downloading) a picture.
+    """Count the training pictures of each class and the unlabeled ones, without reading or downloading a picture.
 
-    None where only the data stage can tell.
+    None if only the data stage can tell.
     """
     match source:
         case ArraySource():

@@ -1,4 +1,4 @@
-"""Long-tailed splits: how many pictures each class gives, and which ones."""
+"""Long-tailed splits: how many pictures of each class go into each set, and which ones."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from ulfine.rng import PICTURES, RANKS, generator
 
 
 class ClassError(ValueError):
-    """Too few pictures of one class, for which `{}` stands in the message."""
+    """Too few pictures of one class; `{}` stands for the class in the message."""
 
     def __init__(self, message: str, label: int) -> None:
         super().__init__(message.format(f"class {label}"))
@@ -24,7 +24,7 @@ class ClassError(ValueError):
 def naming_classes(classes: list[str] | None, skipped: Mapping[str, int] | None = None) -> Iterator[None]:
     """Let errors about a class say its name, where names are known, in the place of its number.
 
-    skipped: by class, the pictures that it would have if they could be read.
+    skipped: by class, the number of pictures that could not be read.
     """
     try:
         yield
@@ -37,15 +37,15 @@ def naming_classes(classes: list[str] | None, skipped: Mapping[str, int] | None 
         raise ValueError(error.message.format(f"class {name!r}") + more) from None
 
 
-# (K,) pictures of each class for each set; None where nobody knows their classes
+# set -> K numbers of pictures by class; None if the classes of its pictures are unknown
 Wanted = dict[str, list[int] | None]
 
 
 def decaying_counts(largest: int, gamma: float, classes: int) -> list[int]:
-    """Pictures per class, head first, decaying exponentially from `largest` to `largest / gamma`.
+    """Return pictures per class, head first, decaying exponentially from `largest` to `largest / gamma`.
 
-    Same integers as ACR, FineSSL and SimPro (`make_imb_data`): truncated, the last class set apart, because
-    the power loses one there in floating point (50 / 10 would give 4).
+    The integers are those of ACR, FineSSL and SimPro (`make_imb_data`): truncated, with the last class computed
+    separately, because floating point would lose one there (50 / 10 would give 4).
 
     Raises:
         ValueError: the last class would be empty.
@@ -57,11 +57,11 @@ def decaying_counts(largest: int, gamma: float, classes: int) -> list[int]:
 
 
 def unlabeled_counts(split: ExponentialSplit, classes: int) -> list[int]:
-    """Unlabeled pictures of each class, by rank of the labeled classes.
+    """Return unlabeled pictures per class, by rank of the labeled classes.
 
-    `reversed` turns the decaying list round: the labeled head has the fewest unlabeled pictures (ACR, CCL, SimPro).
-    `middle` is its even ranks turned round, then its odd ones; `head-tail` its odd ranks, then its even ones turned
-    round (SimPro, `make_imb_data`, flags 3 and 4; CPG's helpers swap the two names).
+    `reversed` reverses the decaying list: the labeled head has the fewest unlabeled pictures (ACR, CCL, SimPro).
+    `middle` is its even ranks reversed, then its odd ones; `head-tail` its odd ranks, then its even ones reversed
+    (SimPro, `make_imb_data`, flags 3 and 4; CPG's helpers swap the two names).
     """
     counts = decaying_counts(split.m1, split.gamma_unlabeled, classes)
     even, odd = counts[::2], counts[1::2]
@@ -77,7 +77,7 @@ def unlabeled_counts(split: ExponentialSplit, classes: int) -> list[int]:
 
 
 def class_order(split: Split, sizes: list[int], seed: int) -> list[int]:
-    """The class at each rank, head first: label order, or drawn by the seed; for natural shapes by size, ties by label.
+    """Return the class at each rank, head first: by label or drawn by the seed; natural shapes by size, ties by label.
 
     sizes: (K,) training pictures of each class.
     """
@@ -89,7 +89,7 @@ def class_order(split: Split, sizes: list[int], seed: int) -> list[int]:
 
 
 def wanted_counts(split: Split, sizes: list[int], seed: int) -> Wanted:
-    """Pictures of each class (by label, not by rank) for the labeled, unlabeled and validation sets.
+    """Return the pictures per class (by label, not by rank) in the labeled, unlabeled and validation sets.
 
     sizes: (K,) training pictures of each class.
 
@@ -141,15 +141,15 @@ def _natural_unknown_counts(split: NaturalUnknownSplit, sizes: list[int]) -> Wan
 
 
 def _held_out(share: float, size: int) -> int:
-    """Pictures of a class of `size` that a validation share takes; none of two, which the other sets need."""
+    """Return how many of a class's `size` pictures are held out; none of one or two, which the other sets need."""
     return max(1, round(share * size)) if share and size > 2 else 0
 
 
 def require_enough(wanted: Wanted, available: Counts) -> None:
-    """Check that every class has as many training pictures as the sets ask for together.
+    """Check that every class has enough training pictures for all sets together.
 
     Raises:
-        ValueError: one has fewer, or the pool would be empty; the message gives the numbers.
+        ValueError: a class has too few, or the pool would be empty; the message gives the numbers.
     """
     for k, has in enumerate(available.by_class):
         asked = {name: counts[k] for name, counts in wanted.items() if counts is not None}
@@ -163,9 +163,9 @@ def require_enough(wanted: Wanted, available: Counts) -> None:
 
 
 def draw(labels: np.ndarray, wanted: Wanted, seed: int) -> dict[str, np.ndarray]:
-    """Disjoint sets of indices, drawn class by class without replacement; each set is sorted.
+    """Draw disjoint sets of indices, class by class without replacement; each set is sorted.
 
-    A set whose counts are None is every picture of unknown class.
+    A set whose counts are None gets every picture of unknown class.
 
     labels: (N,) class of each training picture, -1 where unknown. wanted: set -> K counts.
     """
@@ -184,10 +184,10 @@ def draw(labels: np.ndarray, wanted: Wanted, seed: int) -> dict[str, np.ndarray]
 
 
 def draw_split(split: Split, labels: np.ndarray, classes: int, seed: int) -> dict[str, Any]:
-    """Draw a split: class order, counts by label, sorted indices, and a hash over all of it.
+    """Draw a split as its stage writes it: class order, counts by label, sorted indices, the seed, and a hash of them.
 
-    Counts are those of the disjoint sets, and None for a pool of unknown classes. `include_labeled_in_unlabeled` adds
-    the labeled indices to the unlabeled ones and changes nothing else.
+    Counts are those of the disjoint sets, and None for a pool of unknown classes. `include_labeled_in_unlabeled` only
+    adds the labeled indices to the unlabeled ones.
     """
     sizes = counted(labels, classes).by_class
     wanted = wanted_counts(split, sizes, seed)
@@ -204,7 +204,7 @@ def draw_split(split: Split, labels: np.ndarray, classes: int, seed: int) -> dic
 
 
 def summary(drawn: dict[str, Any], pictures: int) -> str:
-    """Say how many pictures are in each set of a drawn split, and how many of the training `pictures` are in none."""
+    """Say how many pictures each set of a drawn split has, and how many of the training `pictures` are in none."""
     sets = {name: set(indices) for name, indices in drawn["indices"].items()}
     copies = sets["unlabeled"] & sets["labeled"]
     counts = {name: len(sets[name]) for name in ("labeled", "unlabeled", "validation")}

@@ -1,4 +1,4 @@
-"""The array store: pictures of one data set as memory-mapped arrays of bytes."""
+"""The array store: the pictures of one data set as memory-mapped arrays of bytes."""
 
 import sys
 from collections import Counter
@@ -15,7 +15,7 @@ from ulfine.progress import progress
 
 PARTS = ("train", "test")
 WITHOUT = "without a label"
-FEW = 5  # classes that a line names
+FEW = 5  # classes that a message names
 
 
 @dataclass(frozen=True)
@@ -24,52 +24,52 @@ class Counts:
 
     by_class: list[int]  # (K,) by label
     unknown: int  # without a label
-    classes: list[str] | None = field(default=None, compare=False)  # (K,) their names, where they are known
+    classes: list[str] | None = field(default=None, compare=False)  # (K,) their names, if known
 
 
 def counted(labels: np.ndarray, classes: int) -> Counts:
-    """Pictures by class. labels: (N,) in 0 .. classes - 1, or -1 where unknown."""
+    """Count pictures by class. labels: (N,) in 0 .. classes - 1, or -1 where unknown."""
     known = labels[labels >= 0]
     return Counts(np.bincount(known, minlength=classes).tolist(), len(labels) - len(known))
 
 
 class Broken(NamedTuple):
-    """Stands in for a picture that cannot be read."""
+    """A picture that cannot be read, in its place among the others."""
 
     path: str  # relative to the source's folder
     reason: str
-    line: str  # what a user is told where it ends the stage
+    line: str  # the message to the user if this picture ends the stage
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a source: labels at hand, pictures as they are read."""
+    """One part of a source: labels in memory, pictures read one by one."""
 
     labels: np.ndarray  # (N,) int64; -1 where unknown
     pictures: Iterator[np.ndarray | Broken]  # N times (side, side, 3) uint8, in the order of the labels
 
 
 class LeftOut(NamedTuple):
-    """Files among the pictures of a source that are not read."""
+    """Counts of what lies among the pictures of a source and is not read."""
 
     links: int = 0  # symbolic links
-    others: int = 0  # files that are no pictures by their names, or of no class
+    others: int = 0  # files whose names are not those of pictures, or that are in no class
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A source that has been opened."""
+    """An opened source."""
 
     classes: list[str]
     origin: str
     parts: dict[str, Part]
     left_out: LeftOut = field(default_factory=LeftOut)
-    stops: bool = False  # at pictures that cannot be read; else they are left out
+    stops: bool = False  # whether a picture that cannot be read ends the stage; else it is left out
 
 
 @dataclass(frozen=True)
 class Store:
-    """Pictures and labels; nothing is read before it is indexed."""
+    """Pictures and labels, read only where they are indexed."""
 
     images: dict[str, np.ndarray]  # part ("train", "test") -> (N, side, side, 3) uint8
     labels: dict[str, np.ndarray]  # part -> (N,) int64; -1 where unknown
@@ -82,19 +82,19 @@ class Store:
 
     @property
     def skipped(self) -> dict[str, int]:
-        """Training pictures by class that could not be read, and are not in the arrays."""
+        """Numbers, by class, of training pictures that could not be read and are not in the arrays."""
         return self.meta.get("skipped_by_class", {}).get("train", {})
 
 
 def write_store(folder: Path, loaded: Loaded, resolution: int, licence: str) -> dict[str, Any]:
-    """Fill `folder` with `{part}_images.npy`, `{part}_labels.npy` and `meta.json`; one picture in memory at a time.
+    """Write {part}_images.npy, {part}_labels.npy and meta.json, one picture in memory at a time; return meta.json.
 
-    In meta.json, which is returned, `counts` are pictures of known class and `unlabeled` is the number of training
-    pictures without one; `skipped` has the reason for each picture that could not be read, by path, and `links` and
-    `others` count what else is not in the arrays. `skipped_by_class` is there where pictures are skipped.
+    In meta.json, `counts` are pictures of known class and `unlabeled` is the number of training pictures without one.
+    `skipped` has, by path, the reason for each picture that could not be read; `skipped_by_class`, present only if
+    there are any, counts them. `links` and `others` count what else was left out.
 
     Raises:
-        ValueError: a part has fewer or more pictures than labels, pictures cannot be read, or none is left of a class.
+        ValueError: pictures and labels differ in number, pictures cannot be read, or none of a class can.
     """
     counts, skipped, by_class = {}, {}, {}
     for part in PARTS:
@@ -121,7 +121,7 @@ def write_store(folder: Path, loaded: Loaded, resolution: int, licence: str) -> 
         "source": loaded.origin,
         "unlabeled": counts["train"].unknown,
     }
-    if skipped:  # most stores skip none, and have had the same bytes before this key was there
+    if skipped:  # a store that skips none keeps the bytes it had before this key existed
         meta["skipped_by_class"] = by_class
     write_json(folder / "meta.json", meta)
     return meta
@@ -144,7 +144,7 @@ def largest(by_part: dict[str, dict[str, int]]) -> str:
 
 
 def _stop(broken: list[Broken], loaded: Loaded, rest: Sequence[str]) -> None:
-    """Refuse pictures that cannot be read, once those of the parts that were not written yet are counted as well."""
+    """Read the remaining parts too, then raise an error with the number of all pictures that cannot be read."""
     for part in rest:
         with progress(len(loaded.parts[part].labels), f"{part}, looking alone") as bar:
             for picture in loaded.parts[part].pictures:
@@ -157,11 +157,11 @@ def _stop(broken: list[Broken], loaded: Loaded, rest: Sequence[str]) -> None:
 
 
 def _write_images(path: Path, part: Part, shape: tuple[int, ...], stops: bool) -> dict[int, Broken]:
-    """Write the pictures that can be read, and return the others by their place among all.
+    """Write the pictures that can be read, and return the broken ones by position.
 
-    stops: none is written behind one that cannot be read, as nothing will be kept; they are counted.
+    stops: after a broken picture only count the others that are broken, because nothing will be kept.
 
-    A plain file, as pages of a memory map would count as memory of this process until they are on disk.
+    It is a plain file because the pages of a memory map would count as this process's memory until they are on disk.
     """
     dropped = {}
     row = np.empty(shape[1:], np.uint8)
@@ -182,7 +182,7 @@ def _write_images(path: Path, part: Part, shape: tuple[int, ...], stops: bool) -
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """As long for one number of rows as for another: NumPy leaves room for it to change."""
+    """Write a .npy header; NumPy pads it so that its length does not depend on the number of rows."""
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
@@ -199,7 +199,7 @@ def _require_some_left(labels: np.ndarray, dropped: dict[int, Broken], classes: 
 
 
 def open_store(folder: Path) -> Store:
-    """The store in `folder`.
+    """Open the store in `folder`.
 
     Raises:
         ValueError: an array is truncated or does not fit its labels.

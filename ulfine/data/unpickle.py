@@ -1,7 +1,7 @@
-"""Pickles that hold plain values and NumPy arrays of numbers: all else is refused before it is made.
+"""A safe unpickler: plain values and NumPy arrays of numbers are admitted, everything else is refused.
 
-CIFAR and downsampled ImageNet are published as pickles, which may name any function to call. Here the few names that
-arrays need stand for the classes below, and not even NumPy's own code sees what a pickle says of memory or types.
+CIFAR and downsampled ImageNet are published as pickles, which may call any function by name. Here the few names that
+arrays need are mapped to the classes below, so that sizes and types are checked before NumPy's code sees them.
 """
 
 import pickle
@@ -14,10 +14,10 @@ ADMITTED_TYPE = re.compile("[biuf][1248]")
 
 
 def unpickled(file: IO[bytes], name: str) -> Any:
-    """The content of a pickle; text of Python 2 is read as Latin-1. name: of the file, for messages.
+    """Read a pickle; Python 2 text is decoded as Latin-1. name: of the file, for messages.
 
     Raises:
-        ValueError: the pickle wants something that is not admitted, is damaged or is something else.
+        ValueError: the file asks for something that is not admitted, is damaged, or is not a pickle.
     """
     try:
         return _Unpickler(file, encoding="latin1").load()
@@ -25,18 +25,20 @@ def unpickled(file: IO[bytes], name: str) -> Any:
         raise ValueError(f"{name}: {error}") from None
     except MemoryError:
         raise ValueError(f"{name}: not enough memory to read it") from None
-    except Exception as error:  # bad opcodes raise about anything
+    except Exception as error:  # bad opcodes may raise anything
         raise ValueError(f"{name}: not a readable pickle ({type(error).__name__}: {ascii(str(error))[1:-1]})") from None
 
 
 class _RefusedError(Exception):
-    """A pickle asks for something that must not be unpickled."""
+    """A pickle asks for something that is not admitted."""
 
 
 class _Unpickler(pickle._Unpickler):
-    """The one in C fills as much memory as a pickle asks for; here one opcode does, which protocol 5 brought.
+    """Python's own unpickler without two dangers.
 
-    Another sets attributes: only what a pickle has made itself takes them, not the functions that it may name.
+    The C version allocates as much memory as a pickle claims to need; of this one's opcodes only protocol 5's
+    BYTEARRAY8 does, and is removed. BUILD sets attributes, and may do so only on objects that the pickle made itself,
+    not on the functions that it names.
     """
 
     def load_build(self) -> None:
@@ -56,7 +58,7 @@ class _Unpickler(pickle._Unpickler):
 
 
 class _Type:
-    """Stands for `numpy.dtype`, without fields, subarrays, metadata or objects."""
+    """Replaces `numpy.dtype`; refuses fields, subarrays, metadata and objects."""
 
     def __init__(self, code: str, *_: Any) -> None:
         if not isinstance(code, str) or not ADMITTED_TYPE.fullmatch(code):
@@ -74,7 +76,7 @@ class _Type:
 
 
 class _Array(np.ndarray):
-    """Stands for `numpy.ndarray`: empty until its state comes, which is checked before NumPy takes it over."""
+    """Replaces `numpy.ndarray`: empty until its state arrives, which is checked before NumPy uses it."""
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, kind, by_columns, content = state
@@ -87,7 +89,7 @@ class _Array(np.ndarray):
 
 
 def _reconstruct(*_: Any) -> np.ndarray:
-    """Stands for `numpy.core.multiarray._reconstruct`, which all pickles call alike, for an empty array."""
+    """Replaces `numpy.core.multiarray._reconstruct`; all pickles ask it for the same empty array."""
     return _Array((0,), np.uint8)
 
 
@@ -97,14 +99,14 @@ def _scalar(kind: _Type, content: bytes | str) -> Any:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Stands for `_codecs.encode`, with which Python 3 writes bytes in protocols below 3."""
+    """Replaces `_codecs.encode`, which Python 3 uses for bytes in protocols below 3."""
     if encoding != "latin1":
         raise _RefusedError(f"wants the encoding {encoding!a}, which is not admitted")
     return text.encode("latin1")
 
 
 ADMITTED = {
-    ("numpy", "ndarray"): "ndarray",  # an argument of _reconstruct, and nothing to call
+    ("numpy", "ndarray"): "ndarray",  # an argument of _reconstruct, never called
     ("numpy", "dtype"): _Type,
     ("_codecs", "encode"): _encode,
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},

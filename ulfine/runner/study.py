@@ -1,4 +1,4 @@
-"""Choosing a study: its file replaces `study` and `grid` in params.yaml; the catalogue and the comments stay."""
+"""Choosing a study: its file replaces `study` and `grid` in params.yaml; everything else stays, comments included."""
 
 import re
 from pathlib import Path
@@ -10,10 +10,10 @@ KEYS = ("study", "grid")
 
 
 def with_study(params: str, study: str) -> str:
-    """The text of params.yaml with the `study` and `grid` of a study file.
+    """Return the text of params.yaml with the `study` and `grid` of a study file.
 
     Raises:
-        ValueError: the study file holds anything but these two keys.
+        ValueError: the keys of the study file are not exactly these two.
     """
     replacement = {block[1]: block[0] for block in _blocks(_ended(study))}
     if sorted(replacement) != sorted(KEYS):
@@ -26,12 +26,12 @@ def with_study(params: str, study: str) -> str:
 
 
 def own_study(params: str) -> str:
-    """The text of a study file with the `study` and `grid` of params.yaml, comments inside them among it."""
+    """Return the text of a study file with the `study` and `grid` of params.yaml, including comments inside them."""
     return "".join(block[0] for block in _blocks(_ended(params)) if block[1] in KEYS)
 
 
 def choose(folder: Path, params: str, name: str) -> str:
-    """The text of params.yaml under another study of `folder`.
+    """Return the text of params.yaml with the study `name` of `folder`.
 
     Raises:
         ValueError: the present study and grid are in no file of `folder`, and would be lost.
@@ -46,12 +46,12 @@ def choose(folder: Path, params: str, name: str) -> str:
 
 
 def _said(text: str) -> tuple[dict[str, Any], list[str]]:
-    """Values and comments, however they are laid out: DVC's experiments give lists a line for each entry."""
+    """Return values and comments regardless of layout: DVC's experiments write each entry of a list on its own line."""
     return parsed(text, "the present study"), re.findall(r"(?:^|(?<=\s))#.*", text)
 
 
 def _blocks(text: str) -> list[re.Match[str]]:
-    """Match each top-level key with its lines; blank lines and comments after the last belong to what follows."""
+    """Match each top-level key with its lines; blank lines and comments after them belong to the next key."""
     return list(re.finditer(r"^(\w+):.*\n(?:(?:[ \t]*(?:#.*)?\n)*[ \t]+[^\s#].*\n)*", text, re.MULTILINE))
 
 
@@ -60,5 +60,5 @@ def _ended(text: str) -> str:
 
 
 def studies(folder: Path) -> list[str]:
-    """Names of the studies in a folder."""
+    """Return the names of the studies in a folder."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
