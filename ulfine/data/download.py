@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import ssl
 import tarfile
 import time
@@ -164,9 +165,11 @@ def _unpack(archive: Path, folder: Path) -> None:
                     raise ValueError(f"{archive}: its member {member.name!r} leaves the folder {folder.name}")
                 if not member.isfile() and not member.isdir():
                     raise ValueError(f"{archive}: its member {member.name!r} is a link or a device, not a file")
-                if len(path.parts) > 1:
-                    inside = str(PurePosixPath(*path.parts[1:]))
-                    tar.extract(member.replace(name=inside), part, filter="data")
+                target = part.joinpath(*path.parts[1:])
+                (target if member.isdir() else target.parent).mkdir(parents=True, exist_ok=True)
+                if member.isfile():  # written here, as Pythons before 3.11.4 have no filter for `extract`
+                    with tar.extractfile(member) as content, target.open("wb") as file:
+                        shutil.copyfileobj(content, file)
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         if machine_failed(error):
             raise
