@@ -20,13 +20,12 @@ from ulfine.training import run
 from ulfine.training.batches import Batches, Views
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.device import prepare
+from ulfine.training.encoder import load_encoder
 from ulfine.training.history import History
 from ulfine.training.inputs import Inputs
 from ulfine.training.learner import Learner
 from ulfine.training.loop import Loop
 from ulfine.training.start import start_from_text
-from ulfine.training.towers import tune
-from ulfine.training.tuning import TUNINGS
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ class FirstCell:
         self.names = {key: getattr(grid, key)[0] for key in ("dataset", "split", "backbone", "seed")}
         self.at = Cell(**self.names)
         self.backbone = self.params.backbones[self.names["backbone"]]
+        self.augmentation = self.params.augmentation(self.names["dataset"])
         self.device = prepare(self.params.runtime)
         split = read_json(self.at.split)
         self.inputs = Inputs(open_store(self.at.data), Features(self.at.features), self.backbone.feature_space, split)
@@ -68,9 +68,12 @@ class FirstCell:
         train = Train(**self.params.training(self.names["dataset"], method).model_dump() | options)
         torch.manual_seed(0)
         classes = len(self.inputs.counts)
-        encoder = nn.Identity if TUNINGS[chosen.tune].cached else lambda: tune(self.tower(), chosen, train, classes)
+
+        def encoder() -> nn.Module:
+            return load_encoder(self.at.backbone, self.backbone, chosen, train, classes)
+
         learner = Learner(start_from_text(self.inputs, train, encoder), chosen, train).to(self.device)
-        views = views or run.views_for(self.inputs, learner.tuning, self.params.augmentation, self.device)
+        views = views or run.views_for(self.inputs, learner, self.augmentation, self.device)
         labels = self.inputs.store.labels["train"]
         batches = Batches(views, labels, self.inputs.indices, train, self.names["seed"])
         with TemporaryDirectory() as folder:  # no checkpoint is due within minutes

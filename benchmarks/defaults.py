@@ -29,11 +29,10 @@ from ulfine.runner.code import code_hashes
 from ulfine.runner.jobs import CODE, PARAMS
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.device import prepare
+from ulfine.training.encoder import load_encoder
 from ulfine.training.inputs import Inputs
 from ulfine.training.run import train
 from ulfine.training.start import start_from_text
-from ulfine.training.towers import load_tuned
-from ulfine.training.tuning import TUNINGS
 
 # sweep -> (method, key, values); the method as in params.yaml runs as well
 SWEEPS = {
@@ -129,17 +128,15 @@ def run_once(table: Path, values: dict, method: str, change: str, seed: int) -> 
     tower, chosen = params.backbones[backbone], params.methods[method]
     inputs = Inputs(store, Features(at.features), tower.feature_space, split)
 
-    def make_encoder() -> nn.Module:
-        if TUNINGS[chosen.tune].cached:
-            return nn.Identity()
-        return load_tuned(at.backbone, tower, chosen, options, len(inputs.counts))
+    def encoder() -> nn.Module:
+        return load_encoder(at.backbone, tower, chosen, options, len(inputs.counts))
 
     result = train(
         inputs,
-        start=lambda: start_from_text(inputs, options, make_encoder),
+        start=lambda: start_from_text(inputs, options, encoder),
         method=params.methods[method],
         options=options,
-        augmentation=params.augmentation,
+        augmentation=params.augmentation(dataset),
         seed=seed,
         device=device,
         checkpoint=checkpoint,
@@ -159,8 +156,10 @@ def run_once(table: Path, values: dict, method: str, change: str, seed: int) -> 
 
 def parameters_key(params: Params, method: str, options: dict, names: tuple[str, str, str]) -> str:
     """Digest everything that a run depends on but its seed; setting a value to what it is already changes nothing."""
-    sections = [params.methods[method], params.datasets[names[0]], params.backbones[names[2]]]
-    values = [section.model_dump(exclude={"train"}) for section in (*sections, params.augmentation, params.runtime)]
+    dataset, _, backbone = names
+    sections = (params.methods[method], params.datasets[dataset], params.backbones[backbone])
+    sections += (params.augmentation(dataset), params.runtime)
+    values = [section.model_dump(exclude={"train"}) for section in sections]
     return digest([values, options, names, code_hashes()[CODE / "train.json"]])[:12]
 
 

@@ -12,7 +12,15 @@ from pathlib import Path
 import pandas as pd
 
 from ulfine.config.aggregate import AggregateConfig
-from ulfine.evaluation.aggregate import cost_table, latex, markdown, runs_table, summary_table, sweep_table
+from ulfine.evaluation.aggregate import (
+    cost_table,
+    latex,
+    markdown,
+    runs_table,
+    summary_table,
+    sweep_table,
+    with_intervals,
+)
 from ulfine.files import new_file, read_csv, read_json
 from ulfine.runner.cell import Cell
 
@@ -24,7 +32,7 @@ def main(config: AggregateConfig) -> None:
     runs = runs_table(found)
     records = [metrics | read_json(each.record) for metrics, each in zip(found, cells, strict=True)]
     costs = cost_table(records, config.published_views)
-    summary = summary_table(runs)
+    summary = with_intervals(summary_table(runs), found, config.draws)
     sweeps = sweep_table([(names, read_csv(Cell(**names).sweep)) for names in config.grid.sweeps()])
     named = {"runs": runs, "summary": summary, "cost": costs, "sweep": sweeps}
     tables = {f"{name}.csv": csv(table) for name, table in named.items()}

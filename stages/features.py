@@ -36,6 +36,7 @@ def main(config: FeaturesConfig, dataset: str, backbone: str) -> None:
         extract_text(folder, clip, tokenizer, load_text_map(at.backbone), classes, imagenet)  # seconds, and may refuse
         del clip  # its memory
         tower = load_image_tower(at.backbone, config.backbone).to(device)
+        tower.require_resize(dataset, config.resize)
         extract_images(folder, store, tower, config.augmentation, device)
         write_json(folder / META, {"sha256": {path.name: sha256(path) for path in sorted(folder.iterdir())}})
 

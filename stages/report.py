@@ -43,7 +43,7 @@ def main(config: ReportConfig) -> None:
         tasks=tasks,
         tables={name: pd.read_csv(folder / f"{name}.csv") for name in ("runs", "summary", "cost", "sweep")},
         claims=claims,
-        families=options.families(),
+        families=options.methods(),
         catalogue=config.methods,
         classes={name: read_json(Path("artifacts/data", name, "meta.json"))["classes"] for name in grid.dataset},
         samples=list(samples(grid, config.page.pictures)),

@@ -1,12 +1,13 @@
-"""Train many trials of one method on frozen features, and score each on the validation pictures.
+"""Train many trials of one method, and score each on the validation pictures.
 
-reads   artifacts/data/{dataset}/, its split, artifacts/features/{dataset}/{backbone}/
+reads   artifacts/data/{dataset}/, its split, artifacts/backbones/{backbone}/, artifacts/features/{dataset}/{backbone}/
 writes  results/cells/{dataset}/{split}/{backbone}/{method}/seed{seed}/sweep.csv: a row for each trial
 """
 
 from ulfine.runner.stage import stage
 
 import numpy as np
+from torch import nn
 
 from ulfine.config.sweep import SweepConfig
 from ulfine.data.features import META, Features
@@ -14,9 +15,12 @@ from ulfine.data.store import open_store
 from ulfine.evaluation.metrics import class_groups
 from ulfine.evaluation.sweep import scored
 from ulfine.files import read_json, write_csv
+from ulfine.params.method import Method
+from ulfine.params.train import Train
 from ulfine.runner.cell import Cell
 from ulfine.runner.training import checkpoint_of
 from ulfine.training.device import prepare
+from ulfine.training.encoder import load_encoder
 from ulfine.training.inputs import Inputs
 from ulfine.training.sweep import sweep
 
@@ -35,8 +39,20 @@ def main(config: SweepConfig, dataset: str, split: str, backbone: str, method: s
     def score(logits: dict[str, np.ndarray]) -> dict:
         return scored(logits, labels, groups, "fused" if fuses else "linear")
 
+    def encoder(method: Method, train: Train) -> nn.Module:
+        return load_encoder(at.backbone, config.backbone, method, train, len(inputs.counts))
+
     checkpoint = checkpoint_of("sweep", at, config, (at.split, at.features / META), device)
-    rows = sweep(inputs, list(trials), score, seed=seed, device=device, checkpoint=checkpoint)
+    rows = sweep(
+        inputs,
+        list(trials),
+        score,
+        encoder=encoder,
+        augmentation=config.augmentation,
+        seed=seed,
+        device=device,
+        checkpoint=checkpoint,
+    )
     write_csv(at.sweep, [each | row for each, row in zip(values, rows, strict=True)])
     checkpoint.remove()
 

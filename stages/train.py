@@ -19,10 +19,10 @@ from ulfine.files import read_json
 from ulfine.runner.cell import Cell
 from ulfine.runner.training import checkpoint_of, keep
 from ulfine.training.device import prepare
+from ulfine.training.encoder import load_encoder
 from ulfine.training.inputs import Inputs
 from ulfine.training.run import train, zero_shot
 from ulfine.training.start import start_from_text
-from ulfine.training.tuning import TUNINGS
 
 
 @stage
@@ -33,20 +33,15 @@ def main(config: TrainConfig, dataset: str, split: str, backbone: str, method: s
     identity = at.features / META
     checkpoint = checkpoint_of("train", at, config, (at.split, identity), device)
 
-    def make_encoder() -> nn.Module:
-        """The tower; linear probing does without, and without the seconds that open_clip takes to import."""
-        if TUNINGS[config.method.tune].cached:
-            return nn.Identity()
-        from ulfine.training.towers import load_tuned
-
-        return load_tuned(at.backbone, config.backbone, config.method, config.train, len(inputs.counts))
+    def encoder() -> nn.Module:
+        return load_encoder(at.backbone, config.backbone, config.method, config.train, len(inputs.counts))
 
     if config.train is None:
         result = zero_shot(inputs)
     else:
         result = train(
             inputs,
-            start=lambda: start_from_text(inputs, config.train, make_encoder),
+            start=lambda: start_from_text(inputs, config.train, encoder),
             method=config.method,
             options=config.train,
             augmentation=config.augmentation,

@@ -102,6 +102,6 @@ def test_every_parameter_of_the_grid_reaches_a_job(clone, monkeypatch):
     for dataset, split in product(chosen.grid.dataset, chosen.grid.split):
         told += [chosen.datasets[dataset].source, chosen.datasets[dataset].splits[split]]
     told += [chosen.backbones[name] for name in chosen.grid.backbone]
-    told += [chosen.augmentation, chosen.claims, chosen.page, chosen.runtime, chosen.grid]
+    told += [*map(chosen.augmentation, chosen.grid.dataset), chosen.claims, chosen.page, chosen.runtime, chosen.grid]
     unused = {leaf.rsplit(".", 1)[-1] for section in told for leaf in leaves(section.as_json())} - reached
     assert unused == set()

@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from tests.helpers import project
+from tests.helpers.pictures import SIMPLE
 from tests.helpers.project import BASELINE, CELL, ROOT, SCRATCH, scripted, stage, succeeded
 from tests.helpers.reruns import commit, edit
 from tests.helpers.serving import serving
@@ -36,6 +37,8 @@ RUN = "artifacts/runs/shapes/tail/tiny/{}/seed0"
 SCRATCH_RUN = "artifacts/runs/shapes/tail/none/scratch/seed0"
 NOTED = "artifacts/records/shapes/tail/tiny/lp/seed0.json"
 METRICS = "results/cells/shapes/tail/tiny/{}/seed0/metrics.json"
+SWEEP = "results/cells/shapes/tail/tiny/{}/seed0/sweep.csv"
+SQUARE = SIMPLE["strong"]["cutout"]
 
 
 AROUND = {  # what the runner imports
@@ -87,6 +90,8 @@ def trained(prepared, tmp_path_factory) -> Path:
         succeeded(stage(folder, "evaluate", **CELL, method=method))
     succeeded(stage(folder, "baseline", **SCRATCH))
     succeeded(stage(folder, "evaluate", **BASELINE))
+    succeeded(stage(folder, "sweep", **CELL, method="lft"))
+    shutil.move(folder / "trace-sweep.json", folder / "trace-sweep-lft.json")
     succeeded(stage(folder, "sweep", **FROZEN))
     grid = {"seed": [0], "method": ["zero_shot", "ulfine"], "baseline": ["scratch"]}  # lp is left over
     grid = project.PARAMS["grid"] | grid
@@ -573,6 +578,66 @@ def test_a_sweep_has_a_row_for_each_trial_as_if_trained_alone(trained, tmp_path)
     for name in ("linear", "text", "fused"):
         right = logits[f"validation.{name}"].argmax(1) == labels
         assert rows[f"acc_{name}"][3] == pytest.approx(np.mean([right[labels == k].mean() for k in range(4)]))
+
+
+def test_a_sweep_over_trainings_of_a_tower_has_the_scores_of_each(prepared, params, tmp_path):
+    folder = shutil.copytree(prepared, tmp_path / "project")
+    params["methods"]["fft"]["train"] = {"validate_every": 0}
+    params["sweeps"]["fft"] = {"tower_lr": [0.01, 0.3], "layer_decay": [0.5, 1]}
+    params["grid"] |= {"sweep": ["fft"], "method": ["fft"]}
+    project.write_params(folder, params)
+    said = succeeded(stage(folder, "sweep", **CELL, method="fft")).stdout
+    assert "4 of 4 trials are done" in said
+    rows = pd.read_csv(folder / SWEEP.format("fft"))
+    assert rows[["layer_decay", "tower_lr"]].to_numpy().tolist() == [[0.5, 0.01], [0.5, 0.3], [1, 0.01], [1, 0.3]]
+    params["methods"]["fft"] |= {"layer_decay": 0.5, "tower_lr": 0.3}
+    project.write_params(folder, params)
+    succeeded(stage(folder, "train", **CELL, method="fft"))
+    logits = read_tensors(folder / RUN.format("fft") / "logits.safetensors")
+    right = logits["validation.linear"].argmax(1) == logits["validation.labels"]
+    recalls = [right[logits["validation.labels"] == k].mean() for k in range(4)]
+    assert rows["accuracy"][1] == pytest.approx(np.mean(recalls))
+
+
+def test_linear_probing_on_fresh_views_is_that_on_cached_ones_where_all_views_are_alike(prepared, params, tmp_path):
+    folder = shutil.copytree(prepared, tmp_path / "project")
+    params["augmentations"]["simple"]["weak"] = {"pad": 0, "flip": False}
+    params["augmentations"]["simple"]["strong"] |= {"operations": 0, "cutout": SQUARE | {"size": 0}}
+    params["methods"]["fresh"] = {"extends": "lp", "views": "fresh"}
+    params["grid"]["method"] = ["lp", "fresh"]
+    project.write_params(folder, params)
+    succeeded(stage(folder, "features", dataset="shapes", backbone="tiny"))
+    found = {}
+    for method in ("lp", "fresh"):
+        succeeded(stage(folder, "train", **CELL, method=method))
+        found[method] = read_tensors(folder / RUN.format(method) / "logits.safetensors")
+    for name in ("test.linear", "unlabeled.pseudo"):
+        np.testing.assert_allclose(found["fresh"][name], found["lp"][name], atol=1e-4)
+    weights = read_tensors(folder / RUN.format("fresh") / "weights.safetensors")
+    assert not [name for name in weights if name.startswith("encoder.")]
+
+
+def test_validation_entries_are_made_from_so_many_pictures_of_each_class(prepared, params, tmp_path):
+    folder = shutil.copytree(prepared, tmp_path / "project")
+    params["methods"]["lft"]["train"] = {"validate_every": 3, "validate_pictures": 2}
+    params["grid"]["method"] = ["lft"]
+    project.write_params(folder, params)
+    succeeded(stage(folder, "train", **CELL, method="lft"))
+    rows = pd.read_csv(folder / RUN.format("lft") / "validation.csv")
+    assert rows["step"].tolist() == [3] * 4 + [4] * 4 and set(rows["pictures"]) == {2}
+    logits = read_tensors(folder / RUN.format("lft") / "logits.safetensors")  # of all three, in the order of the store
+    right = logits["validation.linear"].argmax(1) == logits["validation.labels"]
+    first = [right[np.flatnonzero(logits["validation.labels"] == k)[:2]].sum() for k in range(4)]
+    assert rows["right"].tolist()[4:] == first
+
+
+def test_pictures_that_were_cropped_are_refused_to_a_tower_that_takes_squashed_ones(refused):
+    for path in Path("artifacts/backbones/tiny").glob("open_clip_config.json"):
+        config = json.loads(path.read_text())
+        config["preprocess_cfg"]["resize_mode"] = "squash"
+        path.write_text(json.dumps(config))
+    message = "datasets.shapes.source.resize = 'shortest': this tower takes pictures by squash (allowed: squash)"
+    assert message in refused("features", dataset="shapes", backbone="tiny")
 
 
 def test_aggregate_misses_no_cell(trained, ended, params, monkeypatch, tmp_path):

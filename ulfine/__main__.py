@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from ulfine.errors import explained
 from ulfine.files import read_json, write_json, write_text
 from ulfine.params.base import parsed
-from ulfine.params.claims import FAMILIES
 from ulfine.params.reference import reference, schema
 from ulfine.params.root import load, params_of
 from ulfine.runner.dvc_lock import mend
@@ -101,7 +100,7 @@ def counted_verdicts(claims: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if ran and each["family"] not in ran:
             continue
         reason = f" ({each['reason']})" if each["reason"] else ""
-        family = f", {FAMILIES[each['family']]}" if len(ran) > 1 else ""
+        family = f", {claims['families'][each['family']]}" if len(ran) > 1 else ""
         found.setdefault(f"{each['sentence']}{family}", []).append(f"{each['verdict']}{reason}")
     for sentence, verdicts in found.items():
         counts = Counter(verdicts)

@@ -44,7 +44,7 @@ class OneByOne(Dataset):
 def main() -> None:
     """Measure at the side of the default data set, and at 224 px."""
     first = FirstCell()
-    augmentation = first.params.augmentation
+    augmentation = first.augmentation
     strong = augmentation.strong
     stored = np.array(first.inputs.store.images["train"][: BATCH * BATCHES])
     devices = [torch.device("cpu"), *([torch.device("cuda")] if torch.cuda.is_available() else [])]

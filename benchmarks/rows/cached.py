@@ -44,7 +44,7 @@ class TowerInTheLoop(CachedViews):
 def main() -> None:
     """Measure both, and compare their logits."""
     first = FirstCell()
-    store, augmentation, tower = first.inputs.store, first.params.augmentation, first.tower().to(first.device)
+    store, augmentation, tower = first.inputs.store, first.augmentation, first.tower().to(first.device)
     used = np.concatenate([first.inputs.indices["labeled"], first.inputs.indices["unlabeled"]])
     pictures = torch.from_numpy(store.images["train"][used])
     views = {

@@ -22,7 +22,7 @@ def main() -> None:
     tower = first.tower().to(first.device)
     store = first.inputs.store
     few = replace(store, images={part: images[:PICTURES] for part, images in store.images.items()})
-    views = first.params.augmentation.views
+    views = first.augmentation.views
     batch = torch.from_numpy(np.array(store.images["train"][:BATCH])).to(first.device)
     batches = PICTURES // BATCH * (2 + views.weak + views.strong)
 
@@ -33,7 +33,7 @@ def main() -> None:
 
     def extract() -> None:
         with TemporaryDirectory(dir="artifacts") as folder:
-            extract_images(Path(folder), few, tower, first.params.augmentation, first.device)
+            extract_images(Path(folder), few, tower, first.augmentation, first.device)
 
     found = ratios(bare, extract, ROUNDS, first.device)
     note = f"{quartiles(found)}; batch {BATCH}, {batches * BATCH} views a round"

@@ -37,7 +37,7 @@ def images(first: FirstCell) -> dict[int, Callable[[], object]]:
     def extract(number: int) -> None:
         few = replace(store, images={part: found[:number] for part, found in store.images.items()})
         with TemporaryDirectory(dir="artifacts") as folder:
-            extract_images(Path(folder), few, tower, first.params.augmentation, CPU)
+            extract_images(Path(folder), few, tower, first.augmentation, CPU)
 
     return {number: lambda number=number: extract(number) for number in (32, 64, 128, 256)}
 

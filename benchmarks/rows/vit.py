@@ -51,7 +51,9 @@ def training(method: str, device: torch.device, vision: dict, batch: int) -> Tra
     size = vision["image_size"]
     backbone = Backbone(model="ViT-B-16", pretrained="none", resolution=size, precision="bf16", feature_space="pooled")
     half = (0.5, 0.5, 0.5)
-    tower = ImageTower(visual, backbone, {"mean": half, "std": half, "interpolation": "bicubic"})
+    tower = ImageTower(
+        visual, backbone, {"mean": half, "std": half, "interpolation": "bicubic", "resize_mode": "shortest"}
+    )
     chosen = params.methods[method]
     text = F.normalize(torch.randn(CLASSES, vision["width"]), dim=-1)
     train = Train(**params.train.model_dump() | {"batch_size": batch, "unlabeled_ratio": 7, "steps": 1000})
@@ -61,7 +63,7 @@ def training(method: str, device: torch.device, vision: dict, batch: int) -> Tra
     rng = np.random.default_rng(0)
     images = {part: rng.integers(0, 256, (PICTURES, 32, 32, 3), np.uint8) for part in ("train", "test")}
     labels = np.arange(PICTURES) % CLASSES
-    views = PictureViews(Store(images, {}, {}), params.augmentation, device)
+    views = PictureViews(Store(images, {}, {}), params.augmentations["torchvision"], device, tower.enlarge)
     indices = {"labeled": np.arange(PICTURES // 10), "unlabeled": np.arange(PICTURES // 10, PICTURES)}
     batches = Batches(views, labels, indices, train, 0)
     with TemporaryDirectory() as folder:

@@ -4,20 +4,21 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from ulfine.data.augmentation import GREY, cutout, five_crops, minimalist_views, resized, strong_views, weak_views
-from ulfine.data.randaugment import rand_augment
-from ulfine.params.augmentation import Augmentation, Strong, Weak
+from tests.helpers.pictures import augmentation
+from ulfine.data.augmentation import (
+    GREY,
+    cutout,
+    five_crops,
+    minimalist_views,
+    resized,
+    resized_crops,
+    strong_views,
+    weak_views,
+)
+from ulfine.params.augmentation import Cutout, Weak
 from ulfine.rng import key
 
 RAMP = torch.arange(8 * 8 * 3, dtype=torch.uint8).reshape(1, 8, 8, 3)
-
-
-def augmentation(**strong) -> Augmentation:
-    return Augmentation(
-        weak={"pad": 0.125, "flip": True},
-        strong={"operations": 2, "magnitude": 10, "cutout": 0.5} | strong,
-        views={"weak": 1, "strong": 1},
-    )
 
 
 def test_a_weak_view_is_a_shift_of_the_reflected_picture_or_its_mirror():
@@ -48,12 +49,38 @@ def test_the_draws_of_a_weak_view_by_hand():
 
 def test_cutout_blanks_one_square_and_cuts_it_off_at_the_border():
     white = torch.full((300, 8, 8, 3), 255, dtype=torch.uint8)
-    blank = cutout(white, Strong(operations=0, magnitude=0, cutout=0.5), seed=0)[..., 0].numpy() == GREY
+    blank = cutout(white, Cutout(size=0.5, unit="side", draw="fixed"), seed=0)[..., 0].numpy() == GREY
     for mask in blank:
         rows, columns = mask.any(1), mask.any(0)
         assert (mask == rows[:, None] & columns[None, :]).all()
         assert 2 <= rows.sum() <= 4 and 2 <= columns.sum() <= 4
     assert {int(mask.sum()) for mask in blank} >= {4, 8, 16}
+
+
+def test_squares_in_pixels_and_squares_of_any_size():
+    white = torch.full((4000, 40, 40, 3), 255, dtype=torch.uint8)
+
+    def sides(**options) -> np.ndarray:
+        blank = cutout(white, Cutout(**options), seed=0)[..., 0].numpy() == GREY
+        whole = ~(blank[:, [0, -1]].any((1, 2)) | blank[:, :, [0, -1]].any((1, 2)))  # not cut off at the border
+        return blank.any(2).sum(1)[whole & blank.any((1, 2))]
+
+    assert set(sides(size=6, unit="pixels", draw="fixed")) == {6}
+    drawn = sides(size=0.5, unit="side", draw="uniform")  # 1 to 20; the larger ones lie at the border more often
+    assert set(drawn) == set(range(1, 20)) | ({20} & set(drawn)) and 6 < drawn.mean() < 10
+    assert (cutout(white, Cutout(size=0, unit="side", draw="fixed"), seed=0) == 255).all()
+
+
+def test_random_crops_are_of_8_to_100_percent_and_of_3_to_4():
+    """Ramps from left to right and from top to bottom tell what was cut out."""
+    side, ramp = 200, torch.arange(200, dtype=torch.uint8)
+    picture = torch.stack([ramp.expand(side, side), ramp[:, None].expand(side, side), ramp.expand(side, side)], -1)
+    views = resized_crops(picture.repeat(400, 1, 1, 1), seed=0).numpy().astype(int)
+    across, down = views[:, 100, -1, 0] - views[:, 100, 0, 0], views[:, -1, 100, 1] - views[:, 0, 100, 1]
+    assert 160 < (across > 0).sum() < 240 and (down > 0).all()  # half are mirrored
+    area, ratio = abs(across) * down / side**2, abs(across) / down
+    assert 0.06 < area.min() < 0.12 and area.max() > 0.9 and area.mean() == pytest.approx(0.52, abs=0.06)
+    assert ratio.min() > 0.7 and ratio.max() < 1.4 and ratio.std() > 0.1
 
 
 def test_a_seed_gives_the_same_views_and_leaves_the_global_generator_alone():
@@ -96,11 +123,11 @@ def test_minimalist_crops_shrink_less_and_less(done, least):
 def test_crops_are_enlarged_as_pillow_does(side):
     images = np.random.default_rng(side).integers(0, 256, (20, side, side, 3), np.uint8)
     rng = np.random.default_rng(1)
-    sizes = np.concatenate([[1, side], rng.integers(1, side + 1, 18)])
-    top, left = rng.integers(0, side - sizes + 1, (2, 20))
-    found = resized(torch.from_numpy(images), top, left, sizes).numpy()
-    for image, view, y, x, size in zip(images, found, top, left, sizes, strict=True):
-        crop = Image.fromarray(image[y : y + size, x : x + size])
+    heights, widths = (np.concatenate([[1, side], rng.integers(1, side + 1, 18)]) for _ in range(2))
+    top, left = rng.integers(0, side - heights + 1), rng.integers(0, side - widths + 1)
+    found = resized(torch.from_numpy(images), top, left, heights, widths).numpy()
+    for image, view, y, x, height, width in zip(images, found, top, left, heights, widths, strict=True):
+        crop = Image.fromarray(image[y : y + height, x : x + width])
         expected = np.asarray(crop.resize((side, side), Image.Resampling.BICUBIC))
         assert np.abs(view.astype(int) - expected).max() <= 1
     assert np.array_equal(found[1], images[1])
@@ -109,15 +136,16 @@ def test_crops_are_enlarged_as_pillow_does(side):
 def test_strong_views_change_pictures_as_torchvisions_do():
     """The mean change of pictures, by torchvision one by one and by ours in a batch."""
     rng = np.random.default_rng(0)
-    coarse = torch.from_numpy(rng.integers(0, 256, (400, 3, 7, 7), np.uint8)).float()
+    coarse = torch.from_numpy(rng.integers(0, 256, (1600, 3, 7, 7), np.uint8)).float()
     images = torch.nn.functional.interpolate(coarse, size=(28, 28), mode="bicubic").clamp(0, 255).byte()
     images = images.permute(0, 2, 3, 1).contiguous()
     torch.manual_seed(0)
     reference = v2.RandAugment(2, 10)
     theirs = np.stack([np.asarray(reference(Image.fromarray(image.numpy()))) for image in images])
-    ours = rand_augment(images, 2, 10, seed=0).numpy()
+    options = augmentation(weak={"pad": 0, "flip": False}, strong={"cutout": {"size": 0}})
+    ours = strong_views(images, options, seed=0).numpy()
     moved = [np.abs(views.astype(float) - images.numpy()).mean((1, 2, 3)) for views in (theirs, ours)]
-    assert np.mean(moved[1]) == pytest.approx(np.mean(moved[0]), rel=0.15)
+    assert np.mean(moved[1]) == pytest.approx(np.mean(moved[0]), rel=0.1)
     assert np.quantile(moved[1], [0.25, 0.5, 0.75]) == pytest.approx(np.quantile(moved[0], [0.25, 0.5, 0.75]), rel=0.3)
 
 

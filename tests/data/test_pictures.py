@@ -37,6 +37,21 @@ def test_the_crop_is_the_centre_and_the_resize_is_that_of_pillow(shape):
     assert (square(Image.fromarray(pixels), 5) == np.asarray(resized)).all()
 
 
+@pytest.mark.parametrize("shape", [(9, 14, 3), (15, 8, 3), (8, 8, 3)])
+def test_a_squashed_picture_keeps_its_border(shape):
+    pixels = random_bytes(*shape)
+    expected = Image.fromarray(pixels).resize((8, 8), Image.Resampling.BICUBIC)
+    assert (square(Image.fromarray(pixels), 8, "squash") == np.asarray(expected)).all()
+
+
+def test_pictures_of_a_source_are_made_square_as_it_says(tmp_path):
+    Image.fromarray(random_bytes(9, 14, 3)).save(tmp_path / "a.png")
+    for resize in ("shortest", "squash"):
+        (found,) = read_all([str(tmp_path / "a.png")], folder_source(tmp_path, resize=resize), 8)
+        assert (found == read(tmp_path / "a.png", 8, resize)).all()
+    assert (read(tmp_path / "a.png", 8, "squash") != read(tmp_path / "a.png", 8)).any()
+
+
 @pytest.mark.parametrize(
     ("mode", "colour", "expected"),
     [

@@ -337,3 +337,10 @@ def test_errors_say_the_name_of_a_class_where_it_is_known():
         naming_classes(["ape", "bee"]),
     ):
         draw_split(natural(), np.array([0] * 9 + [1]), 2, 0)
+
+
+def test_a_split_may_be_the_same_for_all_seeds():
+    labels = np.repeat(np.arange(4), 300)
+    fixed = [draw_split(split(split_seed=7, shuffle_ranks=True), labels, 4, seed) for seed in (0, 1)]
+    assert fixed[0] == fixed[1] == draw_split(split(shuffle_ranks=True), labels, 4, 7)
+    assert fixed[0]["seed"] == 7

@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,17 +11,24 @@ from ulfine.evaluation.aggregate import (
     MORE,
     PUBLISHED,
     SCORES,
+    WHY,
     cost_table,
     latex,
     markdown,
     runs_table,
     summary_table,
+    with_intervals,
 )
+from ulfine.evaluation.intervals import bootstrap_interval, t_interval
+from ulfine.evaluation.metrics import packed_right
+
+LABELED, LABELS = [9, 5, 3, 1], np.repeat(np.arange(4), 10)
 
 
 def cell(method: str, seed: int, accuracy: float, params: int = 10, **changes) -> dict:
     names = {"dataset": "d", "split": "s", "backbone": "b", "method": method, "seed": seed}
     values = dict.fromkeys([*SCORES, *MORE], 0.5) | {"accuracy": accuracy, "acc_text": None}
+    values |= {"labeled": LABELED, "right": packed_right(np.arange(40) % 10 < round(10 * accuracy), LABELS, 4)}
     return names | values | {"trainable_params": params, "params_digest": "x", "stand_in": True} | changes
 
 
@@ -55,11 +63,14 @@ def test_costs_at_equal_accuracy_by_hand():
         cost("lft", 1, 0.9, 0.9),  # alone with this seed
     ]
     table = cost_table(cells, {})
-    assert list(table.columns[5:]) == ["train_seconds", *COST[1:], *PUBLISHED, *EQUAL]
+    assert list(table.columns[5:]) == ["train_seconds", *COST[1:], *PUBLISHED, *EQUAL, WHY]
     assert table[EQUAL].iloc[0].tolist() == pytest.approx([0.6, 75, 60, 300, 750])
     assert table[EQUAL].iloc[1].tolist() == pytest.approx([0.6, 50, 5, 200, 500])
     assert table[EQUAL].iloc[2:].isna().all(axis=None)
     assert table["train_seconds"].tolist() == [80, 10, 10, 10]
+    alone = "no other cell with this data set, split and seed has a validation curve"
+    assert table[WHY].tolist() == ["", "", "no validation curve (train.validate_every: 0)", alone]
+    assert cost_table([cost("zero_shot", 0, trainable_params=0)], {})[WHY].tolist() == ["nothing is trained"]
 
 
 def test_costs_by_a_published_schedule_by_hand():
@@ -98,13 +109,34 @@ def test_a_score_that_one_seed_lacks_is_unknown():
 
 
 def test_the_table_says_what_it_stands_on():
-    summary = summary_table(runs_table([cell("lp", 0, 0.6), cell("lp", 1, 0.8)]))
-    text = markdown(summary, "mine")
+    cells = [cell("lp", 0, 0.6), cell("lp", 1, 0.8)]
+    text = markdown(with_intervals(summary_table(runs_table(cells)), cells, 1000), "mine")
     assert "> Stand-in tower (b): says nothing about CLIP." in text
     assert "| d | s | b | lp | 2 | 70.0 ± 14.1 |" in text
-    real = summary_table(runs_table([cell("lp", 0, 0.6, stand_in=False)]))
-    assert "Stand-in" not in markdown(real, "mine")
-    assert "| lp | 1 | 60.0 |" in markdown(real, "mine")
+    cells = [cell("lp", 0, 0.6, stand_in=False)]
+    text = markdown(with_intervals(summary_table(runs_table(cells)), cells, 1000), "mine")
+    assert "Stand-in" not in text and "| lp | 1 | 60.0 |" in text and "over seeds" not in text.splitlines()[-1]
+
+
+def test_differences_from_the_first_method_that_trains_with_both_intervals():
+    cells = [cell("zero_shot", seed, 0.2, params=0) for seed in range(3)]
+    cells += [cell("lp", seed, accuracy) for seed, accuracy in enumerate((0.5, 0.6, 0.7))]
+    cells += [cell("lft", seed, accuracy, acc_tail=0.7) for seed, accuracy in enumerate((0.6, 0.8, 0.8))]
+    cells += [cell("scratch", 0, 0.3, backbone="none")]
+    table = with_intervals(summary_table(runs_table(cells)), cells, 1000).set_index("method")
+    assert table["versus"].fillna("").to_dict() == {"zero_shot": "lp", "lp": "", "lft": "lp", "scratch": ""}
+    lft = table.loc["lft"]
+    assert lft["accuracy_difference"] == pytest.approx(0.4 / 3) and lft["acc_tail_difference"] == pytest.approx(0.2)
+    assert [lft["accuracy_low"], lft["accuracy_high"]] == t_interval([0.6, 0.8, 0.8], 0.05)
+    found = [lft["accuracy_t_low"], lft["accuracy_t_high"]]
+    assert found == pytest.approx(t_interval([0.1, 0.2, 0.1], 0.05))
+    added = np.where(np.arange(40) % 10 == 5, 1, 0) + np.where(np.arange(40) % 10 == 6, 1, 0)  # right in more seeds
+    added = added + 2 * np.where(np.arange(40) % 10 == 7, 1, 0)
+    expected = bootstrap_interval(added / 3 / 40, LABELS, 0.05, 1000)
+    assert [lft["accuracy_bootstrap_low"], lft["accuracy_bootstrap_high"]] == pytest.approx(expected)
+    assert pd.isna(table.loc["zero_shot", "accuracy_low"])  # it has no spread over seeds
+    text = markdown(table.reset_index(), "mine")
+    assert f"| d | s | b | lft | lp | +13.3 | {100 * found[0]:+.1f} to {100 * found[1]:+.1f} |" in text
 
 
 def test_latex_has_a_row_for_each_method_and_escapes_names():

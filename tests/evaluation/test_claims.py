@@ -8,17 +8,9 @@ import numpy as np
 import pytest
 
 from tests.helpers.synthetic import OPTIONS, TASK, make_cell
-from ulfine.evaluation.claims import (
-    CLAIMS,
-    bootstrap_interval,
-    contributions,
-    paired,
-    rising,
-    t_interval,
-    verdict,
-    verdicts,
-)
-from ulfine.evaluation.metrics import class_groups, mean_of, recalls
+from ulfine.evaluation.claims import CLAIMS, rising, verdict, verdicts
+from ulfine.evaluation.intervals import bootstrap_interval, contributions, paired, t_interval
+from ulfine.evaluation.metrics import class_groups, mean_of, packed_right, recalls
 
 LABELED = [40, 30, 20, 10, 5, 2]
 LABELS = np.repeat(np.arange(6), 200)
@@ -42,17 +34,26 @@ def runs(
             "pl_accuracy": 0.8 + rng.normal(0, spread),
             "pl_wrong_confidence": 0.5 + rng.normal(0, spread),
             "validation_curve": FLAT,
+            "right": packed_right(right, LABELS, 6),
         } | changes
         record = {"flops": 1000, "seconds": 10.0, "device": "x"}
         path = Path(f"results/cells/d/s/b/{method}/seed{seed}/metrics.json")
         about = {"names": {"seed": seed}, "method": method, "metrics_file": path}
-        found.append(SimpleNamespace(**about, metrics=values, record=record, right=right, labels=LABELS))
+        found.append(SimpleNamespace(**about, metrics=values, record=record))
     return found
+
+
+def scored(right: np.ndarray, labels: np.ndarray, labeled: list[int]) -> dict:
+    return {"right": packed_right(right, labels, len(labeled)), "labeled": labeled}
 
 
 def found(of: list) -> dict[str, dict]:
     claims = verdicts([(TASK, of)], OPTIONS)["claims"]
     return {each["claim"]: each for each in claims if each["family"] == "adjusted"}
+
+
+def test_values_are_paired_by_seed():
+    assert paired({3: "a", 1: "b", 0: "c"}, {1: "d", 3: "e", 2: "f"}) == [("b", "d"), ("a", "e")]
 
 
 def test_interval_over_three_seeds_by_hand():
@@ -72,10 +73,8 @@ def test_bootstrap_covers_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(0)
     covered = []
     for _ in range(300):
-        pair = [
-            SimpleNamespace(right=rng.random(1200) < p, labels=LABELS, metrics={"labeled": LABELED}) for p in (0.7, 0.6)
-        ]
-        low, high = bootstrap_interval(contributions([tuple(pair)], "accuracy"), LABELS, 0.05, 1000)
+        pair = tuple(scored(rng.random(1200) < p, LABELS, LABELED) for p in (0.7, 0.6))
+        low, high = bootstrap_interval(*contributions([pair], "accuracy"), 0.05, 1000)
         covered.append(low <= 0.1 <= high)
     assert np.mean(covered) == pytest.approx(0.95, abs=0.035)
 
@@ -83,18 +82,18 @@ def test_bootstrap_covers_the_truth_as_often_as_it_says():
 @pytest.mark.parametrize("quantity", ["accuracy", "acc_tail"])
 def test_what_pictures_add_sums_to_the_difference(quantity):
     rng = np.random.default_rng(1)
-    pairs = paired(runs(rng, "lp", 0.7, 0.4, 0.1), runs(rng, "lft", 0.6, 0.5, 0.1))
-    wanted = np.mean([first.metrics[quantity] - second.metrics[quantity] for first, second in pairs])
-    assert contributions(pairs, quantity).sum() == pytest.approx(wanted)
+    lp, lft = runs(rng, "lp", 0.7, 0.4, 0.1), runs(rng, "lft", 0.6, 0.5, 0.1)
+    pairs = [(first.metrics, second.metrics) for first, second in zip(lp, lft, strict=True)]
+    wanted = np.mean([first[quantity] - second[quantity] for first, second in pairs])
+    assert contributions(pairs, quantity)[0].sum() == pytest.approx(wanted)
 
 
 def test_a_class_without_test_pictures_counts_nowhere():
     labels = np.array([0, 0, 1, 1])
-    pair = [
-        SimpleNamespace(right=np.array(right), labels=labels, metrics={"labeled": [9, 5, 1]})
-        for right in ([True, True, True, False], [True, False, False, False])
-    ]
-    assert contributions([tuple(pair)], "accuracy").tolist() == [0, 0.25, 0.25, 0]
+    pair = tuple(
+        scored(np.array(right), labels, [9, 5, 1]) for right in ([True, True, True, False], [True, False, False, False])
+    )
+    assert contributions([pair], "accuracy")[0].tolist() == [0, 0.25, 0.25, 0]
     assert class_groups([9, 5, 1])["tail"] == [2]
 
 

@@ -5,10 +5,12 @@ from ulfine.evaluation.metrics import (
     calibration_error,
     class_groups,
     geometric_mean,
+    packed_right,
     pool_scores,
     pseudo_label_scores,
     recalls,
     reliability,
+    right_by_picture,
     scores,
     softmax,
 )
@@ -129,3 +131,12 @@ def test_a_pool_of_unknown_classes_tells_only_how_much_is_kept():
     found = pool_scores(np.array([0, 1]), np.array([0.9, 0.2]), np.array([-1, -1]), 0.5, [1])
     assert found.pop("kept") == 0.5 and found.pop("reliability") == []
     assert set(found.values()) == {None}
+
+
+def test_which_pictures_are_right_is_kept_by_class():
+    labels, right = np.array([1, 0, 1, 3, 1]), np.array([True, False, False, True, True])
+    packed = packed_right(right, labels, 4)
+    assert [each["pictures"] for each in packed] == [1, 3, 0, 1]
+    assert packed[1]["bits"] == "a0" and packed[0]["bits"] == "00"  # 101 and five zeros
+    back, of = right_by_picture({"right": packed})
+    assert back.tolist() == [False, True, False, True, True] and of.tolist() == [0, 1, 1, 1, 3]

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from ulfine.data.store import Broken, Part
+from ulfine.params.augmentation import Augmentation
 from ulfine.params.dataset import FolderSource, TorchvisionSource
 
 ARRAYS = {  # of a NumPy archive: two shoes and two bags, and one of each for the test
@@ -15,6 +16,18 @@ ARRAYS = {  # of a NumPy archive: two shoes and two bags, and one of each for th
     "test_images": np.zeros((2, 8, 8), np.uint8),
     "test_labels": np.array([0, 1], np.uint8),
     "classes": np.array(["shoe", "bag"]),
+}
+
+SIMPLE = {
+    "at": "stored",
+    "weak": {"pad": 0.125, "flip": True},
+    "strong": {
+        "kind": "torchvision",
+        "operations": 2,
+        "magnitude": 10,
+        "cutout": {"size": 0.5, "unit": "side", "draw": "fixed"},
+    },
+    "views": {"weak": 1, "strong": 2},
 }
 
 
@@ -49,3 +62,15 @@ def md5(path: Path) -> str:
 
 def random_bytes(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def augmentation(**changes: object) -> Augmentation:
+    """The views of SIMPLE, with changes of any depth; None takes a key away."""
+    return Augmentation(**_changed(SIMPLE, changes))
+
+
+def _changed(values: dict, changes: dict) -> dict:
+    found = values | {
+        key: _changed(values[key], change) if isinstance(change, dict) else change for key, change in changes.items()
+    }
+    return {key: value for key, value in found.items() if value is not None}

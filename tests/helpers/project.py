@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from tests.helpers.pictures import SIMPLE
 from ulfine.files import write_if_changed
 from ulfine.params.root import load
 from ulfine.runner.jobs import PARAMS as PARAMS_FILE
@@ -51,6 +52,7 @@ PARAMS = {
         "shapes": {
             "source": {"kind": "folder", "path": "pictures", "licence": "none"},
             "resolution": 16,
+            "augmentation": "simple",
             "prompt": "a photo of a {}",
             "class_names": "source",
             "train": {},
@@ -77,11 +79,7 @@ PARAMS = {
             "feature_space": "pooled",
         }
     },
-    "augmentation": {
-        "weak": {"pad": 0.125, "flip": True},
-        "strong": {"operations": 2, "magnitude": 10, "cutout": 0.5},
-        "views": {"weak": 1, "strong": 2},
-    },
+    "augmentations": {"simple": SIMPLE},
     "train": {
         "steps": 4,
         "batch_size": 4,
@@ -94,6 +92,7 @@ PARAMS = {
         "weight_decay": 5e-4,
         "decay_vectors": True,
         "schedule": "cosine",
+        "warmup": 0,
         "ema_decay": 0,
         "scale": 25,
         "center": True,
@@ -114,6 +113,7 @@ PARAMS = {
         "compile": False,
         "log_every": 2,
         "validate_every": 0,
+        "validate_pictures": 0,
     },
     "methods": {
         "zero_shot": {"tune": "none"},
@@ -148,10 +148,12 @@ PARAMS = {
             },
         },
     },
-    "sweeps": {"frozen": {"dlf.eta": [0, 0.5], "train.lr": [0.01, 0.1]}},
+    "sweeps": {"frozen": {"dlf.eta": [0, 0.5], "train.lr": [0.01, 0.1]}, "lft": {"train.lr": [0.05]}},
     "claims": {
-        "plain": {name: f"{name}_plain" for name in ("lp", "lft", "fft", "ulfine", "scratch")},
-        "adjusted": {name: name for name in ("lp", "lft", "fft", "ulfine", "scratch")},
+        "families": {
+            "plain": {"title": "plain"} | {name: f"{name}_plain" for name in ("lp", "lft", "fft", "ulfine", "scratch")},
+            "adjusted": {"title": "adjusted"} | {name: name for name in ("lp", "lft", "fft", "ulfine", "scratch")},
+        },
         "level": 0.95,
         "margin": 0.01,
         "rising": 0.005,

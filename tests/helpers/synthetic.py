@@ -7,7 +7,7 @@ import pandas as pd
 
 from ulfine.arrays import write_tensors
 from ulfine.data.store import Store
-from ulfine.evaluation.aggregate import cost_table, runs_table, summary_table, sweep_table
+from ulfine.evaluation.aggregate import cost_table, runs_table, summary_table, sweep_table, with_intervals
 from ulfine.evaluation.cell import FUSED, metrics
 from ulfine.evaluation.claims import verdicts
 from ulfine.evaluation.loaded import Loaded
@@ -18,8 +18,10 @@ from ulfine.params.claims import Claims, Roles
 
 METHODS = ("scratch", "lp", "lft", "fft", "ulfine")
 OPTIONS = Claims(
-    plain=Roles(**{name: f"{name}_plain" for name in METHODS}),
-    adjusted=Roles(**{name: name for name in METHODS}),
+    families={
+        "plain": Roles(title="plain FixMatch", **{name: f"{name}_plain" for name in METHODS}),
+        "adjusted": Roles(title="with logit adjustment", **{name: name for name in METHODS}),
+    },
     level=0.95,
     margin=0.01,
     rising=0.005,
@@ -156,12 +158,12 @@ def study_of(runs: list[Loaded], classes: list[str], *, name: str = "try", sweep
         tasks=[(TASK, runs)],
         tables={
             "runs": table,
-            "summary": summary_table(table),
+            "summary": with_intervals(summary_table(table), cells, 1000),
             "cost": cost_table([cell | run.record for cell, run in zip(cells, runs, strict=True)], {}),
             "sweep": sweep_table(sweep or []),
         },
         claims=verdicts([(TASK, runs)], OPTIONS),
-        families=OPTIONS.families(),
+        families=OPTIONS.methods(),
         catalogue=list(dict.fromkeys(catalogue)),
         classes={"d": classes},
         samples=sample(classes),

@@ -8,7 +8,7 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from tests.helpers.project import PARAMS
+from tests.helpers.pictures import SIMPLE
 from ulfine.data.features import Features
 from ulfine.data.sentences import sentences
 from ulfine.data.store import Store
@@ -30,7 +30,7 @@ def ours(folder: Path, spec: Backbone, images: np.ndarray) -> np.ndarray:
     store = Store({"train": images[:1], "test": images}, {}, {"classes": CLASSES})
     features = Features(folder.with_name(f"{folder.name}-features"))
     features.folder.mkdir()
-    tower, augmentation = load_image_tower(folder, spec), Augmentation(**PARAMS["augmentation"])
+    tower, augmentation = load_image_tower(folder, spec), Augmentation(**SIMPLE)
     extract_images(features.folder, store, tower, augmentation, torch.device("cpu"))
     said = sentences(CLASSES, TEMPLATES, "source")
     extract_text(

@@ -80,6 +80,7 @@ IMAGENET = {
     "groups": {"path": "g", "sha256": "0" * 64},
 }
 NPZ = {"kind": "npz", "path": "a.npz", "sha256": "0" * 64, "licence": "none"}
+VIEWS = "augmentations.simple"
 PUBLISHED = {"kind": "torchvision", "name": "CIFAR10", "path": "d", "licence": "none"}
 
 VALUES = [
@@ -147,7 +148,7 @@ VALUES = [
     (
         SOURCE,
         PUBLISHED | {"split": "extra"},
-        f"{SOURCE}: unknown key 'split' (allowed: kind, name, path, broken, licence)",
+        f"{SOURCE}: unknown key 'split' (allowed: kind, name, path, broken, resize, licence)",
     ),
     (SOURCE, IMAGENET | {"form": "tar"}, f"{SOURCE}.form = 'tar': input should be 'folder' or 'downsampled'"),
     (SOURCE, IMAGENET | {"groups": "x"}, f"{SOURCE}.groups = 'x': input should be a section ({{key: value}})"),
@@ -163,8 +164,30 @@ VALUES = [
     (f"{TOWER}.precision", "fp16", f"{TOWER}.precision = 'fp16': input should be 'fp32' or 'bf16'"),
     (f"{TOWER}.feature_space", "text", f"{TOWER}.feature_space = 'text': input should be 'pooled' or 'joint'"),
     (f"{TOWER}.weights", "x.pt", f"{TOWER}: unknown key 'weights' (allowed: model, pretrained,"),
-    ("augmentation.weak.pad", 0.6, "augmentation.weak.pad = 0.6: input should be less than or equal to 0.5"),
-    ("augmentation.views.weak", 0, "augmentation.views.weak = 0: input should be greater than or equal to 1"),
+    (f"{VIEWS}.weak.pad", 0.6, f"{VIEWS}.weak.pad = 0.6: input should be less than or equal to 0.5"),
+    (f"{VIEWS}.views.weak", 0, f"{VIEWS}.views.weak = 0: input should be greater than or equal to 1"),
+    (f"{VIEWS}.at", "tower", f"{VIEWS}.at = 'tower': input should be 'stored' or 'network'"),
+    (f"{VIEWS}.strong.kind", "fixed", f"{VIEWS}.strong.kind = 'fixed': input should be one of "),
+    (
+        f"{VIEWS}.strong.kind",
+        "torchssl",
+        f"{VIEWS}.strong: unknown key 'magnitude' (allowed: kind, operations, cutout)",
+    ),
+    (f"{VIEWS}.strong.magnitude", 31, f"{VIEWS}.strong.magnitude = 31: input should be less than or equal to 30"),
+    (f"{VIEWS}.strong.cutout.size", 2, f"{VIEWS}.strong.cutout: size = 2 with unit: side is larger than the picture"),
+    ("datasets.shapes.augmentation", "smple", "datasets.shapes.augmentation = 'smple' is not in augmentations"),
+    (f"{SOURCE}.resize", "crop", f"{SOURCE}.resize = 'crop': input should be 'shortest' or 'squash'"),
+    (
+        SOURCE,
+        PUBLISHED | {"resize": "squash"},
+        f"{SOURCE}: resize = 'squash' with name = 'CIFAR10': needs picture files",
+    ),
+    (f"{SPLIT}.split_seed", -1, f"{SPLIT}.split_seed = -1: input should be greater than or equal to 0"),
+    ("train.center", "moving", "train.center"),
+    ("train.center", 1.5, "train.center"),
+    ("train.warmup", 1, "train.warmup = 1: input should be less than 1"),
+    ("methods.lft.views", "fresh", "methods.lft: tune: adapters does not allow the key views"),
+    ("methods.lft.layer_decay", 0.5, "methods.lft: tune: adapters does not allow the key layer_decay"),
     ("train.threshold", 1.1, "train.threshold = 1.1: input should be less than or equal to 1"),
     ("train.losses", {}, "train.losses: has too few entries: 0 (allowed: at least 1)"),
     ("runtime.num_threads", 0, "runtime.num_threads = 0: input should be greater than or equal to 1"),

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from ulfine.methods.dlf import aligned, fused
+from ulfine.methods.dlf import aligned, fused, require_decides
+from ulfine.params.method import Dlf
 
 TEXT = torch.tensor([[0.0, 1.0, 4.0]])
 LINEAR = torch.tensor([[10.0, -10.0, 0.0]])
@@ -42,3 +43,17 @@ def test_fusion_by_hand():
     assert fused(TEXT, LINEAR, 0.25, "range").tolist() == [[5.0, -8.75, 2.5]]
     assert fused(TEXT, LINEAR, 0.0, "range").tolist() == LINEAR.tolist()
     assert fused(TEXT, LINEAR, 1.0, "none").tolist() == TEXT.tolist()
+
+
+@pytest.mark.parametrize("how", ["range", "std"])
+def test_with_two_classes_alignment_leaves_nothing_to_fuse(how):
+    text, linear = torch.randn(200, 2), torch.randn(200, 2)
+    both = text.argmax(1) == linear.argmax(1)
+    found = fused(text, linear, 0.5, how)
+    torch.testing.assert_close(found[both], linear[both])
+    torch.testing.assert_close(found[~both, 0], found[~both, 1])  # a tie
+    dlf = Dlf(eta=0.5, align=how, use_in=["test"])
+    with pytest.raises(ValueError, match=rf"dlf\.align = '{how}': with two classes .* \(allowed: none\)"):
+        require_decides(2, dlf)
+    for classes, options in ((3, dlf), (2, None), (2, Dlf(eta=0.5, align="none", use_in=["test"]))):
+        require_decides(classes, options)

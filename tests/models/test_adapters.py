@@ -64,7 +64,9 @@ def timm_tower(name: str, **changes) -> nn.Module:
 
 def image_tower(visual: nn.Module, size: int = 32) -> ImageTower:
     backbone = Backbone(model="m", pretrained="p", resolution=size, precision="fp32", feature_space="joint")
-    return ImageTower(visual, backbone, {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic"})
+    return ImageTower(
+        visual, backbone, {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
+    )
 
 
 def free(tower: nn.Module) -> dict[str, nn.Parameter]:

@@ -94,3 +94,24 @@ def test_splits_share_what_stands_under_split():
 )
 def test_what_is_no_mapping_is_left_to_the_validation(values):
     expanded(values)
+
+
+def test_data_sets_and_augmentations_extend_each_other_too():
+    base = {"resolution": 8, "train": {"lr": 1}, "split": {"n1": 3, "m1": 4}, "splits": {"a": {}}}
+    found = expanded(
+        {
+            "datasets": {"base": base, "other": {"extends": "base", "resolution": 9, "splits": {"b": {"n1": 5}}}},
+            "augmentations": {
+                "weak": {"views": {"weak": 1}},
+                "more": {"extends": "weak", "views": {"weak": 2}},
+            },
+        }
+    )
+    assert found["datasets"]["other"] == {
+        "resolution": 9,
+        "train": {"lr": 1},
+        "splits": {"a": {"n1": 3, "m1": 4}, "b": {"n1": 5, "m1": 4}},
+    }
+    assert found["augmentations"]["more"] == {"views": {"weak": 2}}
+    with pytest.raises(ValueError, match="'wek': is not in augmentations, did you mean weak"):
+        expanded({"augmentations": {"weak": {}, "a": {"extends": "wek"}}})

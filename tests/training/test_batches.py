@@ -1,10 +1,10 @@
 import numpy as np
 import torch
 
-from ulfine.data.augmentation import weak_views
+from tests.helpers.pictures import augmentation
+from ulfine.data.augmentation import resized_crops, strong_views, weak_views
 from ulfine.data.features import VIEWS, Features
 from ulfine.data.store import Store
-from ulfine.params.augmentation import Augmentation
 from ulfine.params.train import Train
 from ulfine.rng import shuffled
 from ulfine.training.batches import Batches, CachedViews, PictureViews, plain_batches
@@ -103,13 +103,27 @@ def test_cached_views_are_those_of_the_picture(tmp_path):
 
 def test_pictures_are_augmented_as_they_are_asked_for():
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
-    options = Augmentation(
-        weak={"pad": 0.25, "flip": True},
-        strong={"operations": 1, "magnitude": 5, "cutout": 0.5},
-        views={"weak": 1, "strong": 1},
-    )
-    views = PictureViews(Store({"train": images, "test": images}, {}, {}), options, CPU)
+    options = augmentation(weak={"pad": 0.25, "flip": True})
+    views = PictureViews(Store({"train": images, "test": images}, {}, {}), options, CPU, enlarge=None)
     chosen = np.array([3, 1])
     assert torch.equal(views.weak(chosen, 9), weak_views(torch.from_numpy(images[chosen]), options.weak, 9))
     assert (views.strong(chosen, 9) != views.weak(chosen, 9)).any()
     assert (torch.cat(list(plain_batches(views, "train", np.arange(5)))).numpy() == images).all()
+
+
+def test_pictures_may_be_enlarged_before_they_are_augmented():
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+    store, chosen = Store({"train": images, "test": images}, {}, {}), np.array([3, 1])
+
+    def doubled(pictures):
+        return pictures.repeat_interleave(2, 1).repeat_interleave(2, 2)
+
+    large = doubled(torch.from_numpy(images[chosen]))
+    options = augmentation(at="network")
+    views = PictureViews(store, options, CPU, doubled)
+    assert torch.equal(views.weak(chosen, 9), weak_views(large, options.weak, 9))
+    assert torch.equal(views.strong(chosen, 9), strong_views(large, options, 9))
+    assert torch.equal(views.resized_crop(chosen, 9), resized_crops(large, 9))
+    assert views.plain("train", chosen).shape == (2, 8, 8, 3)  # the network enlarges what is not augmented
+    stored = PictureViews(store, augmentation(), CPU, doubled)
+    assert stored.weak(chosen, 9).shape == (2, 8, 8, 3)

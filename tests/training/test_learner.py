@@ -1,11 +1,14 @@
 import math
 
+import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.helpers.project import TINY_CLIP
 from ulfine.methods.dlf import fused
+from ulfine.models.blocks import distances
 from ulfine.models.classifiers import CosineClassifier, UnitFeatures
 from ulfine.params.method import Method
 from ulfine.params.train import Train
@@ -105,6 +108,21 @@ def test_full_fine_tuning_gives_the_tower_a_rate_of_its_own(params):
     rest, tower = model.parameter_groups()
     assert (rest["lr"], tower["lr"]) == (0.05, 0.01)
     assert [p.shape for p in rest["params"]] == [(2, 3)] and len(tower["params"]) == 2
+
+
+def test_layers_further_from_the_end_learn_more_slowly(params):
+    params["methods"]["fft"]["layer_decay"] = 0.5
+    torch.manual_seed(0)
+    tower = open_clip.model._build_vision_tower(16, open_clip.CLIPVisionCfg(**TINY_CLIP["vision_cfg"]))
+    tower.distances = lambda: distances(tower)
+    rest, *groups = learner(params, "fft", tower).parameter_groups()
+    names = {id(parameter): name for name, parameter in tower.named_parameters()}
+    rates = {names[id(parameter)]: group["lr"] for group in groups for parameter in group["params"]}
+    assert rest["lr"] == 0.05 and len(rates) == len(names)
+    assert rates["ln_post.weight"] == 0.01  # of two blocks, the second is the last
+    assert {rate for name, rate in rates.items() if "resblocks.1." in name} == {0.005}
+    assert {rate for name, rate in rates.items() if "resblocks.0." in name} == {0.0025}
+    assert rates["conv1.weight"] == rates["class_embedding"] == 0.00125
 
 
 def test_weight_decay_can_spare_biases(params):

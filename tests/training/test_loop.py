@@ -145,6 +145,39 @@ def test_the_schedules_by_hand(schedule, expected):
     assert [loop.rate_factor(step, 4, schedule) for step in range(4)] == pytest.approx(expected, abs=1e-6)
 
 
+def test_the_rate_rises_before_the_schedule_begins():
+    found = [loop.rate_factor(step, 6, "cosine", warmup=1 / 3) for step in range(6)]
+    assert found == pytest.approx([0.5, 1, 1, 0.853553, 0.5, 0.146447], abs=1e-6)
+    assert loop.rate_factor(0, 6, "constant", warmup=0.5) == pytest.approx(1 / 3)
+
+
+def test_a_moving_mean_follows_what_passes_in_training_alone():
+    encoder = UnitFeatures(nn.Identity(), torch.tensor([1.0, 0.0]), decay=0.75)
+    views = torch.tensor([[4.0, 2.0], [2.0, 2.0]])  # whose mean is (3, 2)
+    torch.testing.assert_close(encoder.eval()(views[:1]), F.normalize(torch.tensor([[3.0, 2.0]])))
+    found = encoder.train()(views)
+    assert encoder.mean.tolist() == [1.5, 0.5]
+    torch.testing.assert_close(found[0], F.normalize(torch.tensor([2.5, 1.5]), dim=0))
+
+
+def test_a_moving_mean_is_kept_and_brings_a_run_back(params, tmp_path, monkeypatch):
+    monkeypatch.setattr("ulfine.training.checkpoint.SECONDS", 0)
+
+    def moving(folder, **options):
+        run = Run(params, folder, **options)
+        run.learner.encoder = UnitFeatures(nn.Identity(), torch.zeros(6), decay=0.9)
+        return run
+
+    whole = moving(tmp_path / "a")
+    whole.fit()
+    assert whole.learner.trained()["encoder.mean"].abs().sum() > 0
+    with pytest.raises(KeyboardInterrupt):
+        moving(tmp_path / "b", stop_after=20).fit()
+    again = moving(tmp_path / "b")
+    again.fit()
+    assert torch.equal(again.learner.encoder.mean, whole.learner.encoder.mean)
+
+
 def test_the_average_of_the_weights_by_hand(params, tmp_path):
     learner = Run(params, tmp_path, "lp").learner
     average = WeightAverage(learner, decay=0.5)

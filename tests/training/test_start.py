@@ -41,6 +41,16 @@ def test_features_are_centred_by_the_pictures_of_the_split_and_normalised(inputs
     assert plain(torch.tensor([[0.0, 4.0, 3.0]])).tolist()[0] == pytest.approx([0, 0.8, 0.6])
 
 
+def test_the_mean_may_be_that_of_the_labeled_pictures_or_move(inputs, params):
+    other = Inputs(inputs.store, inputs.features, "pooled", SPLIT | {"indices": SPLIT["indices"] | {"labeled": [1]}})
+    labeled = start(other, params, center="labeled").encoder
+    assert labeled.mean.tolist() == PLAIN[1].tolist() and labeled.decay is None
+    moving = start(inputs, params, center=0.9).encoder
+    assert moving.mean.tolist() == start(inputs, params).encoder.mean.tolist() and moving.decay == 0.9
+    for center in ("labeled", 0.9):
+        torch.testing.assert_close(start(inputs, params, center=center).text, start(inputs, params).text)
+
+
 def test_text_is_centred_by_its_own_mean(inputs, params):
     expected = torch.tensor(PROTOTYPES) - torch.tensor([0.5, 0, 0])
     torch.testing.assert_close(start(inputs, params).text, nn.functional.normalize(expected, dim=-1))

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.helpers.pictures import augmentation
 from ulfine.data.features import Text
 from ulfine.data.store import Store
 from ulfine.params.method import Method
@@ -96,6 +97,12 @@ def varied(params: dict, name: str) -> list[tuple[Method, Train]]:
     return [applied(each, Method(**values), train) for each in trials(VALUES[name])]
 
 
+def swept(inputs, found, folder, *, score=dict, encoder=None):
+    checkpoint = Checkpoint(folder / "all.pt", CPU)
+    options = {"augmentation": augmentation(), "seed": 7, "device": CPU, "checkpoint": checkpoint}
+    return sweep.sweep(inputs, found, score, encoder=encoder, **options)
+
+
 def alone(inputs, trial, folder, seed):
     method, train = trial
     found = run.train(
@@ -114,7 +121,7 @@ def alone(inputs, trial, folder, seed):
 @pytest.mark.parametrize("name", VALUES)
 def test_each_head_equals_its_own_run(inputs, params, tmp_path, name):
     found = varied(params, name)
-    rows = sweep.sweep(inputs, found, dict, seed=7, device=CPU, checkpoint=Checkpoint(tmp_path / "all.pt", CPU))
+    rows = swept(inputs, found, tmp_path)
     assert len(rows) == len(found)
     distinct = set()
     for trial, together in zip(found, rows, strict=True):
@@ -135,7 +142,7 @@ def test_trials_are_grouped_by_what_cannot_differ_within_a_training(params):
 def test_a_head_that_diverges_leaves_the_others_alone(inputs, params, tmp_path):
     train = Train(**params["train"] | {"steps": 15})
     found = [applied({"train.lr": lr}, Method(tune="head"), train) for lr in (0.01, 1e38)]
-    rows = sweep.sweep(inputs, found, dict, seed=7, device=CPU, checkpoint=Checkpoint(tmp_path / "all.pt", CPU))
+    rows = swept(inputs, found, tmp_path)
     assert not np.isfinite(rows[1]["linear"]).all()
     np.testing.assert_allclose(rows[0]["linear"], alone(inputs, found[0], tmp_path, 7)["linear"], rtol=1e-5, atol=1e-4)
 
@@ -144,14 +151,12 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was(inputs, params, tmp_path, 
     monkeypatch.setattr("ulfine.training.checkpoint.SECONDS", 0)
     found = varied(params, "projection")
 
-    def swept(score, folder):
-        folder.mkdir(exist_ok=True)
-        return sweep.sweep(inputs, found, score, seed=7, device=CPU, checkpoint=Checkpoint(folder / "all.pt", CPU))
-
     def row(logits):
         return {"sum": float(logits["fused"].sum())}
 
-    whole, calls = swept(row, tmp_path / "a"), []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    whole, calls = swept(inputs, found, tmp_path / "a", score=row), []
 
     def killed(logits):
         calls.append(0)
@@ -160,16 +165,16 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was(inputs, params, tmp_path, 
         return row(logits)
 
     with pytest.raises(KeyboardInterrupt):
-        swept(killed, tmp_path / "b")
+        swept(inputs, found, tmp_path / "b", score=killed)
     again = []
-    assert swept(lambda logits: again.append(0) or row(logits), tmp_path / "b") == whole
+    assert swept(inputs, found, tmp_path / "b", score=lambda logits: again.append(0) or row(logits)) == whole
     assert len(again) == 4  # of six: the first group was done
 
 
 @pytest.mark.parametrize(
     ("trial", "message"),
     [
-        ({"paf.mu": 0.1}, r"key 'paf\.mu': not one of this method \(allowed: a key of train\)"),
+        ({"paf.mu": 0.1}, r"key 'paf\.mu': not one of this method \(allowed: layer_decay, tower_lr, a key of train\)"),
         ({"threshold": 0.1}, r"key 'threshold': not one of this method"),
         ({"train.treshold": 0.1}, r"train\.treshold = 0\.1: .*unknown key 'treshold'"),
         ({"train.threshold": 2}, r"train\.threshold = 2: .*threshold = 2"),

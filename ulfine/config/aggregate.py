@@ -15,10 +15,11 @@ class AggregateConfig(Section):
     study: Name
     grid: Grid
     published_views: dict[Name, int]  # of each method that trains something
+    draws: int  # bootstrap samples
 
     @classmethod
     def resolve(cls, params: "Params") -> "AggregateConfig":
         """The configuration of the tables."""
         tuned = {name: params.methods[name].tune for name in (*params.grid.method, *params.grid.baseline)}
         views = {name: params.published[tune].views() for name, tune in tuned.items() if tune in params.published}
-        return cls(study=params.study, grid=params.grid, published_views=views)
+        return cls(study=params.study, grid=params.grid, published_views=views, draws=params.claims.draws)

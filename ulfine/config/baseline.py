@@ -26,6 +26,6 @@ class BaselineConfig(Section):
         return cls(
             method=params.methods[method].model_copy(update={"train": None}),
             train=params.training(dataset, method),
-            augmentation=params.augmentation,
+            augmentation=params.augmentation(dataset),
             runtime=params.runtime,
         )

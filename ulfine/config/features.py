@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ulfine.params.augmentation import Augmentation
 from ulfine.params.backbone import Backbone
 from ulfine.params.base import Section
-from ulfine.params.dataset import ClassNames, Prompts
+from ulfine.params.dataset import ClassNames, Prompts, Resize
 from ulfine.params.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ class FeaturesConfig(Section):
 
     prompt: Prompts
     class_names: ClassNames
+    resize: Resize | None  # of picture files; arrays hold squares
     backbone: Backbone
     augmentation: Augmentation
     runtime: Runtime
@@ -28,7 +29,8 @@ class FeaturesConfig(Section):
         return cls(
             prompt=chosen.prompt,
             class_names=chosen.class_names,
+            resize=getattr(chosen.source, "resize", None),
             backbone=params.backbones[backbone],
-            augmentation=params.augmentation,
+            augmentation=params.augmentation(dataset),
             runtime=params.runtime,
         )

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ulfine.params.augmentation import Augmentation
 from ulfine.params.backbone import Backbone
 from ulfine.params.base import Section
 from ulfine.params.method import Method
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
 
 
 class SweepConfig(Section):
-    """One method on one data set's frozen features, and the values to try."""
+    """One method on one data set under one backbone, and the values to try."""
 
     method: Method  # its overrides of `train` are in `train`
     train: Train
     sweep: Sweep
+    augmentation: Augmentation
     backbone: Backbone
     runtime: Runtime
 
@@ -29,6 +31,7 @@ class SweepConfig(Section):
             method=params.methods[method].model_copy(update={"train": None}),
             train=params.training(dataset, method),
             sweep=params.sweeps[method],
+            augmentation=params.augmentation(dataset),
             backbone=params.backbones[backbone],
             runtime=params.runtime,
         )

@@ -28,7 +28,7 @@ class TrainConfig(Section):
         return cls(
             method=params.methods[method].model_copy(update={"train": None}),
             train=params.training(dataset, method),
-            augmentation=params.augmentation,
+            augmentation=params.augmentation(dataset),
             backbone=params.backbones[backbone],
             runtime=params.runtime,
         )

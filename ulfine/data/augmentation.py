@@ -8,13 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ulfine.data.randaugment import picked, rand_augment
+from ulfine.data.draws import drawn
+from ulfine.data.randaugment import apply, picked
 from ulfine.data.resident import sent
-from ulfine.params.augmentation import Augmentation, Strong, Weak
+from ulfine.params.augmentation import Augmentation, Cutout, Weak
 from ulfine.rng import CUTOUT, RANDAUGMENT, generator, key
 
 GREY = 127  # fills the square of cutout
-LEAST_AREA = 0.08  # of LIFT+'s first crops, as a share of the picture
+LEAST_AREA = 0.08  # of random crops, and of LIFT+'s first ones, as a share of the picture
+NARROWEST, TRIES = 3 / 4, 10  # of random crops: width over height, or its inverse; draws before the whole is taken
 CROP = 224 / 248  # side of LIFT's five crops, as a share of the picture's
 
 
@@ -37,26 +39,28 @@ def weak_views(images: Tensor, weak: Weak, seed: int) -> Tensor:
 
 
 def strong_views(images: Tensor, augmentation: Augmentation, seed: int) -> Tensor:
-    """Apply the weak view, RandAugment (torchvision's 14 operations) and cutout, as in FixMatch (Sohn et al. 2020).
+    """Apply the weak view, RandAugment and cutout, as in FixMatch (Sohn et al. 2020).
 
     images: (B, side, side, 3) uint8. Returns the same shape, type and device.
     """
-    strong = augmentation.strong
     views = weak_views(images, augmentation.weak, seed)
-    return cutout(rand_augment(views, strong.operations, strong.magnitude, key(seed, RANDAUGMENT)), strong, seed)
+    for draws in drawn(augmentation.strong, *images.shape[:2], key(seed, RANDAUGMENT)):
+        views = apply(views, draws)
+    return cutout(views, augmentation.strong.cutout, seed)
 
 
-def cutout(images: Tensor, strong: Strong, seed: int) -> Tensor:
-    """Blank a randomly placed square of `strong.cutout` times the side, clipped at the border (DeVries, Taylor).
+def cutout(images: Tensor, square: Cutout, seed: int) -> Tensor:
+    """Blank a randomly placed square, clipped at the border (DeVries and Taylor, 2017).
 
     images: (B, side, side, 3) uint8. Returns the same shape, type and device.
     """
     rng = generator(key(seed, CUTOUT))
     count, side = images.shape[:2]
-    size = round(strong.cutout * side)
-    corners = rng.integers(0, side, (2, count, 1)) - size // 2
+    centres, largest = rng.integers(0, side, (2, count, 1)), square.size * (side if square.unit == "side" else 1)
+    sizes = np.rint(largest if square.draw == "fixed" else rng.uniform(0, largest, (count, 1))).astype(int)
+    corners = centres - sizes // 2
     pixels = np.arange(side)
-    squares = np.where((pixels >= corners) & (pixels < corners + size), np.uint8(255), np.uint8(0))
+    squares = np.where((pixels >= corners) & (pixels < corners + sizes), np.uint8(255), np.uint8(0))
     rows, columns = sent(squares.repeat(3, axis=2), images.device)
     inside = rows[:, ::3, None] & columns[:, None, :]
     blanked = (images.flatten(2) & ~inside) | (inside & GREY)  # bytewise: several times faster than a masked fill
@@ -77,17 +81,37 @@ def minimalist_views(images: Tensor, seed: int, done: float) -> Tensor:
     count, side = images.shape[:2]
     sizes = np.rint(side * np.sqrt(rng.uniform(least, 1, count))).astype(int).clip(1, side)
     top, left = rng.integers(0, side - sizes + 1, (2, count))
-    return resized(images, top, left, sizes)
+    return resized(images, top, left, sizes, sizes)
 
 
-def resized(images: Tensor, top: np.ndarray, left: np.ndarray, sizes: np.ndarray) -> Tensor:
-    """Enlarge square crops to the full side like Pillow: bicubic, first the width, rounded to bytes, then the height.
+def resized_crops(images: Tensor, seed: int) -> Tensor:
+    """Take a random crop of 8 to 100 % of each picture, 3:4 to 4:3, resize it, and flip at random (LIFT, LoFT).
 
-    images: (B, side, side, 3) uint8. top, left, sizes: (B,) pixels; crops lie inside the pictures. Returns the same
-    shape, type and device.
+    Crops are drawn as by torchvision's RandomResizedCrop: up to ten times until one fits, else the whole picture.
+
+    images: (B, side, side, 3) uint8. Returns the same shape, type and device.
     """
-    wide = _enlarged(images.transpose(1, 2), left, sizes).transpose(1, 2)
-    return _enlarged(wide, top, sizes)
+    rng = generator(seed)
+    count, side = images.shape[:2]
+    areas = side**2 * rng.uniform(LEAST_AREA, 1, (TRIES, count))
+    ratios = np.exp(rng.uniform(np.log(NARROWEST), -np.log(NARROWEST), (TRIES, count)))
+    tried = np.rint(np.sqrt([areas / ratios, areas * ratios])).astype(int)
+    fits = ((tried > 0) & (tried <= side)).all(0)
+    first, pictures = fits.argmax(0), np.arange(count)
+    heights, widths = np.where(fits.any(0), tried[:, first, pictures], side)
+    views = resized(images, rng.integers(0, side - heights + 1), rng.integers(0, side - widths + 1), heights, widths)
+    flipped = sent(rng.random(count) < 0.5, images.device)[:, None, None, None]
+    return torch.where(flipped, views.flip(2), views)
+
+
+def resized(images: Tensor, top: np.ndarray, left: np.ndarray, heights: np.ndarray, widths: np.ndarray) -> Tensor:
+    """Enlarge crops to the full side like Pillow: bicubic, first the width, rounded to bytes, then the height.
+
+    images: (B, side, side, 3) uint8. The others: (B,) pixels; crops lie inside the pictures. Returns the same shape,
+    type and device.
+    """
+    wide = _enlarged(images.transpose(1, 2), left, widths).transpose(1, 2)
+    return _enlarged(wide, top, heights)
 
 
 def five_crops(images: Tensor) -> list[Tensor]:

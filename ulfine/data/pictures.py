@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from ulfine.data.store import Broken
 from ulfine.errors import machine_failed, printable
 from ulfine.files import located
-from ulfine.params.dataset import FolderSource, ImageNetSource, TorchvisionSource
+from ulfine.params.dataset import FolderSource, ImageNetSource, Resize, TorchvisionSource
 
 # Formats whose decoders start no other program (EPS starts Ghostscript), and their suffixes. MPO opens as JPEG.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
@@ -43,18 +43,18 @@ class UnreadableError(ValueError):
         self.reason = reason
 
 
-def square(picture: Image.Image, resolution: int) -> np.ndarray:
-    """Convert to RGB, centre-crop to a square and resize: (resolution, resolution, 3) uint8.
+def square(picture: Image.Image, resolution: int, resize: Resize = "shortest") -> np.ndarray:
+    """Convert to RGB, cut out the central square or squash, and resize: (resolution, resolution, 3) uint8.
 
     Raises:
         ValueError: the picture has neither 8 bits per channel nor 16 bits of grey.
     """
     side = min(picture.size)
-    if max(picture.size) > side:  # crop first: the following steps make copies
+    if max(picture.size) > side and resize == "shortest":  # crop first: the following steps make copies
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
         picture = picture.crop((left, top, left + side, top + side))
     picture = _rgb(picture)
-    if side != resolution:
+    if picture.size != (resolution, resolution):
         picture = picture.resize((resolution, resolution), Image.Resampling.BICUBIC)
     return np.asarray(picture)
 
@@ -81,7 +81,7 @@ def _high_byte(picture: Image.Image) -> Image.Image:
     return Image.fromarray((pixels >> 8).astype(np.uint8))
 
 
-def read(path: str | Path, resolution: int) -> np.ndarray:
+def read(path: str | Path, resolution: int, resize: Resize = "shortest") -> np.ndarray:
     """Read a picture file, turn it upright, and return it as `square` does.
 
     More pixels than `PIL.Image.MAX_IMAGE_PIXELS` and several frames or pages are refused from the header, before
@@ -97,7 +97,7 @@ def read(path: str | Path, resolution: int) -> np.ndarray:
             upright = _upright(picture)
             if rescaled and "transparency" in upright.info:  # only known now: PNG may store it after the pixels
                 raise ValueError("a transparent colour of other than 8 bits")
-            return square(upright, resolution)
+            return square(upright, resolution, resize)
     except UnidentifiedImageError:
         reason = f"none of {', '.join(FORMATS)}"
     except Exception as error:  # for damaged files Pillow raises SyntaxError, struct.error, IndexError, zlib.error, …
@@ -159,7 +159,7 @@ def read_all(
     """
     for path in paths:
         try:
-            picture = read(path, resolution)
+            picture = read(path, resolution, source.resize)
         except UnreadableError as error:
             picture = Broken(printable(_inside(path, source)), error.reason, str(error))
         yield picture

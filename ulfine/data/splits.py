@@ -186,9 +186,12 @@ def draw(labels: np.ndarray, wanted: Wanted, seed: int) -> dict[str, np.ndarray]
 def draw_split(split: Split, labels: np.ndarray, classes: int, seed: int) -> dict[str, Any]:
     """Draw a split as its stage writes it: class order, counts by label, sorted indices, the seed, and a hash of them.
 
+    The split's own `split_seed`, if it has one, takes the place of `seed`.
+
     Counts are those of the disjoint sets, and None for a pool of unknown classes. `include_labeled_in_unlabeled` only
     adds the labeled indices to the unlabeled ones.
     """
+    seed = seed if split.split_seed is None else split.split_seed
     sizes = counted(labels, classes).by_class
     wanted = wanted_counts(split, sizes, seed)
     indices = draw(labels, wanted, seed)

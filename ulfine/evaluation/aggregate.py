@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from ulfine.evaluation.intervals import MEMBERS, bootstrap_interval, contributions, paired, t_interval
 from ulfine.params.names import NAMES
 
 CELL = list(NAMES)
@@ -16,12 +17,14 @@ RUN = ["trainable_params", "params_digest", "stand_in"]
 MORE = ["pl_right_confidence", "pl_ece", "prior_error"]  # scores beyond those that identify a run
 COST = ["train_seconds", "images_seen", "flops", "trainable_params", "energy_joules", "peak_memory_mb", "device"]
 EQUAL = ["equal_accuracy", "steps_to_equal", "seconds_to_equal", "images_to_equal", "flops_to_equal"]
+WHY = "why_not_equal"  # the reason where EQUAL is empty
 PUBLISHED = ["published_images", "published_seconds", "published_flops"]
 TRIAL = ["accuracy", "acc_head", "acc_medium", "acc_tail", "ece", "acc_linear", "acc_text", "acc_fused"]  # of a sweep
 SHOWN = [
     "accuracy", "acc_head", "acc_medium", "acc_tail", "ece",
     "pl_accuracy", "pl_coverage", "pl_tail_recall", "pl_wrong_confidence",
 ]  # fmt: skip
+ALPHA = 0.05  # of the intervals of summary.csv
 ROUNDING = 1e-12  # a mean of equal numbers need not equal them
 STAND_IN = "Stand-in tower ({names}): says nothing about CLIP."
 
@@ -41,7 +44,7 @@ def cost_table(cells: list[dict[str, Any]], published: dict[str, int]) -> pd.Dat
     pictures that all of them reach, of those with the same data set, split and seed. What it took to get there is the
     share of the steps until the curve first does, at the mean cost of a step.
     """
-    rows = [dict.fromkeys(EQUAL) | cell | _as_published(cell, published) for cell in cells]
+    rows = [dict.fromkeys(EQUAL) | {WHY: _why_not(cell)} | cell | _as_published(cell, published) for cell in cells]
     tasks: dict[tuple, list[dict[str, Any]]] = {}
     for row in rows:
         if row.get("validation_curve"):
@@ -51,8 +54,17 @@ def cost_table(cells: list[dict[str, Any]], published: dict[str, int]) -> pd.Dat
             target = min(max(point["accuracy"] for point in row["validation_curve"]) for row in together)
             for row in together:
                 row.update(_to_equal(row, target))
+        else:
+            together[0][WHY] = "no other cell with this data set, split and seed has a validation curve"
     table = pd.DataFrame(rows).rename(columns={"seconds": "train_seconds"})
-    return table[[*CELL, *COST, *PUBLISHED, *EQUAL]].astype({"published_images": "Int64"})
+    return table[[*CELL, *COST, *PUBLISHED, *EQUAL, WHY]].astype({"published_images": "Int64"})
+
+
+def _why_not(cell: dict[str, Any]) -> str:
+    """The reason why a cell has no cost at equal accuracy; empty for one that has a validation curve."""
+    if cell.get("validation_curve"):
+        return ""
+    return "nothing is trained" if not cell["trainable_params"] else "no validation curve (train.validate_every: 0)"
 
 
 def _as_published(cell: dict[str, Any], views: dict[str, int]) -> dict[str, float | None]:
@@ -76,7 +88,7 @@ def _to_equal(row: dict[str, Any], target: float) -> dict[str, float]:
 def sweep_table(sweeps: list[tuple[dict[str, Any], list[dict[str, str]]]]) -> pd.DataFrame:
     """sweep.csv: a row per trial, from the names of a sweep and its rows; what a sweep does not vary is empty."""
     rows = [names | row for names, found in sweeps for row in found]
-    keys = dict.fromkeys(key for row in rows for key in row if "." in key)  # train.lr, paf.mu, ...
+    keys = dict.fromkeys(key for row in rows for key in row if key not in (*CELL, *TRIAL))  # train.lr, tower_lr, ...
     return pd.DataFrame(rows, columns=[*CELL, *keys, *TRIAL])
 
 
@@ -99,8 +111,52 @@ def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
+def with_intervals(summary: pd.DataFrame, cells: list[dict[str, Any]], draws: int) -> pd.DataFrame:
+    """`summary` with 95 % intervals: of the mean accuracy, and of the difference from another method, `versus`.
+
+    That one is the first method of the same data set, split and backbone that trains anything. Differences of accuracy
+    and of accuracy on the tail are paired by seed; `_t` is their interval over seeds, `_bootstrap` over test pictures.
+
+    cells: names and metrics of each. draws: bootstrap samples.
+    """
+    groups: dict[tuple, dict[int, dict[str, Any]]] = {}
+    for cell in cells:
+        groups.setdefault(tuple(cell[key] for key in GROUP), {})[cell["seed"]] = cell
+    rows = []
+    for names in zip(*(summary[key] for key in GROUP), strict=True):
+        trained = (
+            other
+            for other, members in groups.items()
+            if other[:-1] == names[:-1] and next(iter(members.values()))["trainable_params"]
+        )
+        rows.append(_compared(groups, names, next(trained, names), draws))
+    return pd.concat([summary, pd.DataFrame(rows, index=summary.index)], axis=1)
+
+
+def _compared(groups: dict[tuple, dict[int, dict[str, Any]]], names: tuple, versus: tuple, draws: int) -> dict:
+    """A row of `with_intervals`."""
+    own, other = groups[names], groups[versus]
+    values = [cell["accuracy"] for cell in own.values()]
+    constant = not next(iter(own.values()))["trainable_params"]
+    row = _ends("accuracy", None if constant else t_interval(values, ALPHA))
+    row["versus"] = None if versus == names else versus[-1]
+    for score in MEMBERS:
+        pairs = [] if versus == names else paired(own, other)
+        pairs = [pair for pair in pairs if None not in (pair[0][score], pair[1][score])]
+        differences = [first[score] - second[score] for first, second in pairs]
+        row[f"{score}_difference"] = sum(differences) / len(pairs) if pairs else None
+        row |= _ends(f"{score}_t", t_interval(differences, ALPHA))
+        added = contributions(pairs, score) if pairs else None
+        row |= _ends(f"{score}_bootstrap", added and bootstrap_interval(*added, ALPHA, draws))
+    return row
+
+
+def _ends(name: str, interval: list[float] | None) -> dict[str, float | None]:
+    return dict(zip((f"{name}_low", f"{name}_high"), interval or (None, None), strict=True))
+
+
 def markdown(summary: pd.DataFrame, study: str) -> str:
-    """summary.md: scores in percent, mean and standard deviation over seeds."""
+    """summary.md: scores in percent, mean and standard deviation over seeds; then differences with their intervals."""
     lines = [f"# {study}", ""]
     stand_ins = sorted(set(summary.loc[summary["stand_in"], "backbone"]))
     if stand_ins:
@@ -112,7 +168,35 @@ def markdown(summary: pd.DataFrame, study: str) -> str:
         shown = [str(row[key]) for key in GROUP] + [str(row["n"])]
         shown += [_percent(row[f"{score}_mean"], row[f"{score}_sd"]) for score in SHOWN]
         lines.append("| " + " | ".join([*shown, f"{row['trainable_params']:,}"]) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_differences(summary)]) + "\n"
+
+
+def _differences(summary: pd.DataFrame) -> list[str]:
+    """The second table of summary.md, of methods that have another to be compared with."""
+    compared = summary[summary["accuracy_difference"].notna()]
+    if compared.empty:
+        return []
+    header = [*GROUP, "less"]
+    columns = {"accuracy": "accuracy", "acc_tail": "tail"}
+    for name in columns.values():
+        header += [name, "over seeds", "over pictures"]
+    lines = [
+        "",
+        "Points, paired by seed, with 95 % intervals over seeds (Student's, from three on) and over test pictures",
+    ]
+    lines += ["(bootstrap within each class).", "", "| " + " | ".join(header) + " |"]
+    lines += ["|" + "---|" * (len(GROUP) + 1) + "---:|" * (len(header) - len(GROUP) - 1)]
+    for _, row in compared.iterrows():
+        shown = [*(str(row[key]) for key in GROUP), row["versus"]]
+        for score in columns:
+            ends = [[row[f"{score}_{kind}_{end}"] for end in ("low", "high")] for kind in ("t", "bootstrap")]
+            shown += [f"{100 * row[f'{score}_difference']:+.1f}", *map(_range, ends)]
+        lines.append("| " + " | ".join(shown) + " |")
+    return lines
+
+
+def _range(ends: list[float]) -> str:
+    return "" if pd.isna(ends[0]) else " to ".join(f"{100 * end:+.1f}" for end in ends)
 
 
 def latex(summary: pd.DataFrame, study: str) -> str:

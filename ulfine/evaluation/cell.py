@@ -7,6 +7,7 @@ import numpy as np
 from ulfine.evaluation.metrics import (
     class_groups,
     mean_of,
+    packed_right,
     pool_scores,
     pseudo_label_scores,
     reliability,
@@ -60,7 +61,9 @@ def metrics(logits: dict[str, np.ndarray], summary: dict[str, Any], labeled: lis
     }
     none = np.empty((0, len(labeled)))  # of a split that holds nothing out
     held_out = scores(logits.get(f"validation.{decides}", none), logits.get("validation.labels", none[:, 0]), groups)
+    right = logits[f"test.{decides}"].argmax(1) == logits["test.labels"]
     found |= {"validation": held_out, "labeled": labeled, "reliability": bins}
+    found["right"] = packed_right(right, logits["test.labels"], len(labeled))
     return found | {"prior_error": prior_error(summary)} | {key: summary[key] for key in KEPT if key in summary}
 
 

@@ -7,19 +7,16 @@ every method. A verdict needs both. Intervals are at 1 - alpha / number of tests
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import t as student
 
+from ulfine.evaluation.intervals import MEMBERS, SEEDS, bootstrap_interval, contributions, paired, t_interval
 from ulfine.evaluation.loaded import Loaded as Run
-from ulfine.evaluation.metrics import class_groups
 from ulfine.params.claims import Claims
-from ulfine.rng import generator
 
-SEEDS = 3  # fewer decide nothing
 TENTH = math.log10(0.1)
 Role = Literal["lp", "lft", "fft", "ulfine", "scratch"]
 Verdict = Literal["holds", "fails", "undecided", "not run"]
@@ -60,10 +57,6 @@ CLAIMS = (
         "ulfine", "scratch", "log10_seconds", "below", TENTH,
     ),
 )  # fmt: skip
-MEMBERS: dict[str, Callable[[list[int]], list[int]]] = {  # classes that an accuracy is the mean of
-    "accuracy": lambda labeled: list(range(len(labeled))),
-    "acc_tail": lambda labeled: class_groups(labeled)["tail"],
-}
 
 
 @dataclass(frozen=True)
@@ -75,7 +68,7 @@ class Finding:
     verdict: Verdict
     reason: str  # of a verdict that no interval gave
     task: dict[str, str]
-    family: str  # plain or adjusted
+    family: str  # of claims.families
     methods: list[str]
     quantity: str
     bound: float | None
@@ -93,7 +86,7 @@ class Case:
     """A place to test the claims: one data set, split and backbone, one family of methods."""
 
     task: dict[str, str]
-    family: str  # of FAMILIES
+    family: str  # of claims.families
     methods: dict[str, str]  # by role
     runs: dict[str, list[Run]]  # by role
 
@@ -112,7 +105,7 @@ def verdicts(tasks: list[tuple[dict[str, str], Sequence[Run]]], options: Claims)
     cases = [
         Case(task, family, methods, by_role(runs, methods))
         for task, runs in tasks
-        for family, methods in options.families().items()
+        for family, methods in options.methods().items()
     ]
     pairs = [(claim, case) for case in cases for claim in CLAIMS]
     reasons = [why_not(claim, case, options) for claim, case in pairs]
@@ -121,7 +114,13 @@ def verdicts(tasks: list[tuple[dict[str, str], Sequence[Run]]], options: Claims)
     found = [
         _finding(claim, case, options, alpha, reason) for (claim, case), reason in zip(pairs, reasons, strict=True)
     ]
-    stated = {"level": options.level, "margin": options.margin, "draws": options.draws, "tests": tests}
+    stated = {
+        "families": options.titles(),
+        "level": options.level,
+        "margin": options.margin,
+        "draws": options.draws,
+        "tests": tests,
+    }
     return stated | {"claims": [asdict(each) for each in found]}
 
 
@@ -135,7 +134,7 @@ def why_not(claim: Claim, case: Case, options: Claims) -> str | None:
     absent = [case.methods[role] for role in (claim.first, claim.second) if not case.runs[role]]
     if absent:
         return f"{' and '.join(absent)} {'was' if len(absent) == 1 else 'were'} not run"
-    pairs = paired(case.runs[claim.first], case.runs[claim.second])
+    pairs = _pairs(claim, case)
     every = [run for pair in pairs for run in pair]
     curves = [run.metrics.get("validation_curve") or [] for _, run in pairs] if claim.second == "scratch" else []
     reasons = {
@@ -160,46 +159,6 @@ def rising(curves: list[list[dict[str, float]]]) -> float:
     return float(np.mean(gains))
 
 
-def paired(first: list[Run], second: list[Run]) -> list[tuple[Run, Run]]:
-    """Runs of the same seed, in its order."""
-    ours, others = ({run.names["seed"]: run for run in runs} for runs in (first, second))
-    return [(ours[seed], others[seed]) for seed in sorted(set(ours) & set(others))]
-
-
-def t_interval(differences: list[float], alpha: float) -> list[float] | None:
-    """Two-sided interval of the mean at 1 - alpha; None below three differences."""
-    if len(differences) < SEEDS:
-        return None
-    mean, error = np.mean(differences), np.std(differences, ddof=1) / math.sqrt(len(differences))
-    half = student.ppf(1 - alpha / 2, len(differences) - 1) * error
-    return [float(mean - half), float(mean + half)]
-
-
-def contributions(pairs: list[tuple[Run, Run]], quantity: str) -> np.ndarray:
-    """(N,) what each test picture adds to the difference of a mean class recall, averaged over seeds."""
-    labels = pairs[0][0].labels
-    counts = np.bincount(labels, minlength=len(pairs[0][0].metrics["labeled"]))
-    total = np.zeros(len(labels))
-    for first, second in pairs:
-        members = [k for k in MEMBERS[quantity](first.metrics["labeled"]) if counts[k]]
-        weight = np.isin(labels, members) / (len(members) * counts[labels])
-        total += weight * (first.right.astype(float) - second.right)
-    return total / len(pairs)
-
-
-def bootstrap_interval(added: np.ndarray, labels: np.ndarray, alpha: float, draws: int, seed: int = 0) -> list[float]:
-    """Percentile interval at 1 - alpha of the sum of (N,) `added`, pictures drawn anew within each class."""
-    rng = generator(seed)
-    sums = np.zeros(draws)
-    for k in np.unique(labels):
-        of_class = added[labels == k]
-        values, counts = np.unique(of_class, return_counts=True)  # few, and pictures of the same value are alike
-        times = rng.multinomial(len(of_class), counts / len(of_class), size=draws)
-        sums += times @ values
-    low, high = np.quantile(sums, [alpha / 2, 1 - alpha / 2])
-    return [float(low), float(high)]
-
-
 def verdict(intervals: list[list[float] | None], bound: float, direction: str) -> Verdict:
     """holds: every interval lies beyond the bound, on the side claimed; fails: on the other one."""
     if any(each is None for each in intervals):
@@ -208,6 +167,10 @@ def verdict(intervals: list[list[float] | None], bound: float, direction: str) -
     if direction == "below":
         above, below = below, above
     return "holds" if above else "fails" if below else "undecided"
+
+
+def _pairs(claim: Claim, case: Case) -> list[tuple[Run, Run]]:
+    return paired(*({run.names["seed"]: run for run in case.runs[role]} for role in (claim.first, claim.second)))
 
 
 def _device(run: Run) -> str:
@@ -233,13 +196,13 @@ def _finding(claim: Claim, case: Case, options: Claims, alpha: float, reason: st
         unknown = dict.fromkeys(("mean", "interval", "bootstrap"))
         nothing = {"seeds": [], "values": [[], []], "differences": [], "sources": [[], []]}
         return Finding(**about, **unknown, **nothing, verdict="not run", reason=reason)
-    pairs = paired(case.runs[claim.first], case.runs[claim.second])
+    pairs = _pairs(claim, case)
     values = [[_value(claim, run) for run in side] for side in zip(*pairs, strict=True)]
     differences = [first - second for first, second in zip(*values, strict=True)]
     intervals = [t_interval(differences, alpha)]
     if claim.quantity in MEMBERS:
-        added = contributions(pairs, claim.quantity)
-        intervals.append(bootstrap_interval(added, pairs[0][0].labels, alpha, options.draws))
+        added, labels = contributions([(first.metrics, second.metrics) for first, second in pairs], claim.quantity)
+        intervals.append(bootstrap_interval(added, labels, alpha, options.draws))
     few = f"{len(pairs)} of the {SEEDS} seeds that a verdict needs" if len(pairs) < SEEDS else ""
     return Finding(
         **about,

@@ -29,7 +29,7 @@ def gallery(study: Study) -> Iterator[Drawn]:
     looks = Looks(study.catalogue)
     with mpl.rc_context(STYLE):
         for task, runs in study.tasks:
-            for part, name, caption, figure in _of_task(runs, looks, study.families["adjusted"]["ulfine"]):
+            for part, name, caption, figure in _of_task(runs, looks, study.ulfine()):
                 if figure is not None:
                     stem = "-".join([*map(str, task.values()), name])
                     yield Drawn(part, stem, f"{title(task)}. {caption}", figure)

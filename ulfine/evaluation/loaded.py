@@ -88,12 +88,6 @@ class Loaded:
         return self.logits["test.labels"]
 
     @cached_property
-    def right(self) -> np.ndarray:
-        """(N,) whether each test picture is classified right."""
-        decides = read_json(self.folder / "run.json")["decides"]["test"]
-        return self.logits[f"test.{decides}"].argmax(1) == self.labels
-
-    @cached_property
     def prototypes(self) -> tuple[np.ndarray, np.ndarray] | None:
         """(K, D) text prototypes at the start and at the end; None where PAF has no part."""
         path = self.folder / "weights.safetensors"

@@ -1,5 +1,8 @@
 """Metrics from logits. Rates are fractions in [0, 1]; what cannot be known is None."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 BINS = 15  # equal-width bins of the calibration error, as in FineSSL
@@ -36,6 +39,28 @@ def geometric_mean(values: list[float | None]) -> float | None:
     if not len(known):
         return None
     return 0.0 if (known == 0).any() else float(np.exp(np.log(known).mean()))
+
+
+def packed_right(right: np.ndarray, labels: np.ndarray, classes: int) -> list[dict[str, int | str]]:
+    """Which test pictures are right, class by class: `pictures`, and their `bits` in order as hexadecimal digits.
+
+    right: (N,) bool. labels: (N,).
+    """
+    of_class = [right[labels == k] for k in range(classes)]
+    return [{"pictures": len(bits), "bits": np.packbits(bits).tobytes().hex()} for bits in of_class]
+
+
+def right_by_picture(metrics: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) whether each test picture is right, and (N,) its label; sorted by label, else in the order of the data set.
+
+    metrics: metrics.json.
+    """
+    counts = [each["pictures"] for each in metrics["right"]]
+    parts = [
+        np.unpackbits(np.frombuffer(bytes.fromhex(each["bits"]), np.uint8), count=each["pictures"]).astype(bool)
+        for each in metrics["right"]
+    ]
+    return np.concatenate(parts), np.repeat(np.arange(len(counts)), counts)
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:

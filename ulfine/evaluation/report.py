@@ -31,7 +31,6 @@ from ulfine.evaluation.tables import (
     score_table,
     title,
 )
-from ulfine.params.claims import FAMILIES
 
 if TYPE_CHECKING:
     from ulfine.evaluation.gallery import Drawn
@@ -82,12 +81,26 @@ class Study:
     tasks: list[Task]
     tables: dict[str, pd.DataFrame]  # runs, summary, cost, sweep
     claims: dict[str, Any]  # claims.json
-    families: dict[str, dict[str, str]]  # plain and adjusted: the methods of the claims by role
+    families: dict[str, dict[str, str]]  # the methods of the claims, by family and role
     catalogue: list[str]  # all methods of params.yaml
     classes: dict[str, list[str]]  # names by data set
     samples: list[tuple[str, list[Shown]]]  # pictures of each split, and of which
     published: pd.DataFrame  # assets/published.csv
     citation: dict[str, Any]  # CITATION.cff
+
+    def run_families(self, runs: Sequence[Loaded]) -> list[str]:
+        """Families of which a method was run that no other one has; the first of all where there is none."""
+        ran, found = set(methods_of(runs)), []
+        for family, methods in self.families.items():
+            others = {name for other, of in self.families.items() if other != family for name in of.values()}
+            if ran & set(methods.values()) - others:
+                found.append(family)
+        return found or list(self.families)[:1]
+
+    def ulfine(self) -> str:
+        """The method that stands for ULFine in the last family that was run."""
+        families = [family for _, runs in self.tasks for family in self.run_families(runs)]
+        return self.families[families[-1]]["ulfine"]
 
 
 def parts(study: Study, drawn: Sequence["Drawn"], folder: Path) -> list[Part]:
@@ -109,7 +122,7 @@ def parts(study: Study, drawn: Sequence["Drawn"], folder: Path) -> list[Part]:
     summary = study.tables["summary"]
     pseudo = [*figures("pseudo-labels"), *each(pseudo_table, summary)]
     calibration = [*figures("reliability"), *each(classifiers_table)]
-    ulfine = study.families["adjusted"]["ulfine"]
+    ulfine = study.ulfine()
     ablations = [*each(difference_table, ulfine), *figures("ablations")]
     samples = [found for where, rows in study.samples if (found := pictures_table(where, rows)) is not None]
     return [
@@ -151,7 +164,7 @@ def main_part(study: Study) -> Part:
     blocks: list[Any] = []
     known = False
     for task in study.tasks:
-        families = [study.families[family].values() for family in run_families(study, task[1])]
+        families = [study.families[family].values() for family in study.run_families(task[1])]
         wanted = dict.fromkeys(chain.from_iterable(families))
         missing = [name for name in wanted if name not in methods_of(task[1])]
         beside = published_table(task, study.published)
@@ -161,19 +174,9 @@ def main_part(study: Study) -> Part:
     return Part("main", "Main table", texts, blocks)
 
 
-def run_families(study: Study, runs: Sequence[Loaded]) -> list[str]:
-    """Families of which a method was run here that no other one has; the first of all where there is none."""
-    ran, found = set(methods_of(runs)), []
-    for family, methods in study.families.items():
-        others = {name for other, of in study.families.items() if other != family for name in of.values()}
-        if ran & set(methods.values()) - others:
-            found.append(family)
-    return found or list(study.families)[:1]
-
-
 def shown_claims(study: Study) -> list[dict[str, Any]]:
     """The findings of claims.json on families of methods that were run there."""
-    ran = {title(task): run_families(study, runs) for task, runs in study.tasks}
+    ran = {title(task): study.run_families(runs) for task, runs in study.tasks}
     return [each for each in study.claims["claims"] if each["family"] in ran[title(each["task"])]]
 
 
@@ -188,7 +191,7 @@ def verdict_part(study: Study) -> Part:
             for (name, seed), file in zip(names, files, strict=True)
         ]
         shown = {"verdict": each["verdict"], "sentence": each["sentence"], "numbers": numbers(each), "sources": sources}
-        groups.setdefault(f"{title(each['task'])}: {FAMILIES[each['family']]}", []).append(shown)
+        groups.setdefault(f"{title(each['task'])}: {claims['families'][each['family']]}", []).append(shown)
     text = (
         f"Each claim is a difference of two methods, paired by seed, with an interval over seeds and, for accuracies, "
         f"one over test pictures; {claims['tests']} tests share {claims['level']:.0%} confidence. A claim holds when "

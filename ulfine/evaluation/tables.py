@@ -5,7 +5,6 @@ from itertools import chain
 
 import pandas as pd
 
-from ulfine.evaluation.claims import t_interval
 from ulfine.evaluation.loaded import AGREEMENT, CLASSIFIERS, Loaded, methods_of
 from ulfine.evaluation.page import Row, Table, Text
 from ulfine.evaluation.pictures import Shown
@@ -95,8 +94,8 @@ def score_table(task: Task, summary: pd.DataFrame, scores: dict[str, str], missi
             is_best = best[score] is not None and round(float(mean), 3) == best[score]
             cells.append(share(mean, row[f"{score}_sd"], is_best))
             if score == "accuracy":
-                values = [run.metrics[score] for run in runs if run.method == method]
-                cells.append(_interval(values[: row["n"]]))
+                ends = [row["accuracy_low"], row["accuracy_high"]]
+                cells.append(NOTHING if pd.isna(ends[0]) else Text(" to ".join(map(percent, ends))))
         found.append(Row([*cells, Text(f"{int(row['trainable_params']):,}")]))
     columns = [[name, "its 95 % interval"] if score == "accuracy" else [name] for score, name in scores.items()]
     header = ["method", "n", *chain.from_iterable(columns), "weights trained"]
@@ -104,12 +103,6 @@ def score_table(task: Task, summary: pd.DataFrame, scores: dict[str, str], missi
     found += [Row([Text(name), Text("0"), *not_run, Text("")]) for name in missing]
     caption = f"{title(names)}: percent, mean ± standard deviation over n seeds; ★ the best; n/a where there is none"
     return Table(caption, header, found)
-
-
-def _interval(values: list[float]) -> Text:
-    """Student's interval of a mean over seeds, which needs three."""
-    found = t_interval(values, 0.05)
-    return NOTHING if found is None else Text(" to ".join(map(percent, found)))
 
 
 def _best(means: pd.Series, score: str) -> float | None:

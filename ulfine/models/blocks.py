@@ -4,7 +4,7 @@ Towers differ in the names of these parts. The tables give them by type, since t
 them in another order. A block of a type that is not here is left alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from open_clip import modified_resnet
@@ -103,6 +103,21 @@ def blocks(tower: nn.Module) -> list[nn.Module]:
     """
     transformer = [module for module in tower.modules() if type(module) in MLP_BRANCHES]
     return transformer or [module for module in tower.modules() if type(module) in RESIDUAL_BLOCKS]
+
+
+def distances(tower: nn.Module) -> Iterator[tuple[nn.Parameter, int]]:
+    """Each parameter of a tower with L blocks, and its distance from the end, as BEiT counts layers.
+
+    0 behind the last block, 1 in it, L in the first one, L + 1 before that. What lies between two goes with the former.
+    """
+    found = blocks(tower)
+    of_block = {id(each): number for number, block in enumerate(found, 1) for each in block.parameters()}
+    numbers = [of_block.get(id(parameter)) for parameter in tower.parameters()]
+    last = max((place for place, number in enumerate(numbers) if number), default=-1)
+    current = 0
+    for place, (parameter, number) in enumerate(zip(tower.parameters(), numbers, strict=True)):
+        current = number or current
+        yield parameter, 0 if place > last else len(found) + 1 - current
 
 
 def places(tower: nn.Module) -> list[Place]:

@@ -1,5 +1,8 @@
 """Classifiers on unit features."""
 
+from collections.abc import Iterator
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,16 +16,28 @@ class UnitFeatures(nn.Module):
     Args:
         encoder: pictures, or cached features, to (B, D).
         mean: (D,) subtracted first, or (..., 1, D).
+        decay: of the mean, which follows what passes in training; None: it stays.
     """
 
-    def __init__(self, encoder: nn.Module, mean: Tensor) -> None:
+    def __init__(self, encoder: nn.Module, mean: Tensor, decay: float | None = None) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.register_buffer("mean", mean, persistent=False)
+        self.encoder, self.decay = encoder, decay
+        self.register_buffer("mean", mean, persistent=decay is not None)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., B, D) unit features."""
-        return F.normalize(self.encoder(x) - self.mean, dim=-1)
+        features = self.encoder(x)
+        if self.training and self.decay is not None:
+            self.mean = torch.lerp(features.detach().mean(-2), self.mean, self.decay)
+        return F.normalize(features - self.mean, dim=-1)
+
+    def distances(self) -> Iterator[tuple[nn.Parameter, int]]:
+        """Each parameter of the encoder, and its distance from the end in blocks."""
+        return self.encoder.distances()
+
+    def enlarge(self, images: Tensor) -> Tensor:
+        """Pictures to the side that the encoder takes."""
+        return self.encoder.enlarge(images)
 
 
 class CosineClassifier(nn.Module):

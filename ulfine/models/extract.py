@@ -13,6 +13,7 @@ from ulfine.data.features import SPACES, TEXT, Filling
 from ulfine.data.resident import Pictures
 from ulfine.data.store import Store
 from ulfine.models.backbone import Tokenizer
+from ulfine.models.resize import before_augmenting
 from ulfine.models.tokens import Sentences, require_other_rows, require_other_tokens
 from ulfine.models.tower import ImageTower
 from ulfine.params.augmentation import Augmentation
@@ -28,17 +29,18 @@ def extract_images(
     folder: Path, store: Store, tower: ImageTower, augmentation: Augmentation, device: torch.device
 ) -> None:
     """Write `{view}.{space}.npy` for plain, weak, strong and test into `folder`."""
+    views, enlarge = augmentation.views, before_augmenting(augmentation, tower.enlarge)
     train, test = (Pictures(store.images[part], device) for part in ("train", "test"))
     passes = [
         ("plain", train, 1, lambda images, _: images),
-        ("weak", train, augmentation.views.weak, lambda images, seed: weak_views(images, augmentation.weak, seed)),
-        ("strong", train, augmentation.views.strong, lambda images, seed: strong_views(images, augmentation, seed)),
+        ("weak", train, views.weak, lambda images, seed: weak_views(enlarge(images), augmentation.weak, seed)),
+        ("strong", train, views.strong, lambda images, seed: strong_views(enlarge(images), augmentation, seed)),
         ("test", test, 1, lambda images, _: images),
     ]
-    total = sum(len(pictures.images) * views for _, pictures, views, _ in passes)
+    total = sum(len(pictures.images) * times for _, pictures, times, _ in passes)
     with progress(total, "features") as bar:
-        for stream, (view, pictures, views, augment) in enumerate(passes):
-            many = () if view in ("plain", "test") else (views,)
+        for stream, (view, pictures, times, augment) in enumerate(passes):
+            many = () if view in ("plain", "test") else (times,)
             count = len(pictures.images)
             widths = [features.shape[1] for features in _forward(tower, pictures.take(np.arange(1)))]
             files = [
@@ -46,7 +48,7 @@ def extract_images(
                 for space, width in zip(SPACES, widths, strict=True)
             ]
             behind: tuple[int, Spaces] | None = None  # computed on the device while this process draws the next
-            for number, start in product(range(views), range(0, count, BATCH)):
+            for number, start in product(range(times), range(0, count, BATCH)):
                 rows = np.arange(start, min(start + BATCH, count))
                 batch = augment(pictures.take(rows), key(stream, number, start))
                 found = number * count + start, _forward(tower, batch)

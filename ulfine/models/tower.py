@@ -1,12 +1,15 @@
 """An image tower up to the space in which classifiers work."""
 
+from collections.abc import Iterator
+
 import torch
-import torch.nn.functional as F
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
+from ulfine.models.blocks import distances
+from ulfine.models.resize import resized, resized_bytes
 from ulfine.params.backbone import Backbone
 
 
@@ -19,7 +22,7 @@ class ImageTower(nn.Module):
     Args:
         visual: open_clip's image tower; taken apart into what comes before and after its projection.
         backbone: resolution, precision and feature space.
-        preprocess: open_clip's preprocess_cfg: mean, std and interpolation.
+        preprocess: open_clip's preprocess_cfg: mean, std, interpolation and resize_mode.
     """
 
     def __init__(self, visual: nn.Module, backbone: Backbone, preprocess: dict) -> None:
@@ -29,7 +32,7 @@ class ImageTower(nn.Module):
             raise ValueError("feature_space = 'pooled': this tower has no linear projection; use feature_space: joint")
         self.visual = visual
         self.backbone = backbone
-        self.interpolation = preprocess["interpolation"]
+        self.interpolation, self.resize = preprocess["interpolation"], preprocess["resize_mode"]
         self.register_buffer("mean", torch.tensor(preprocess["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(preprocess["std"]).view(1, 3, 1, 1), persistent=False)
         self.to(memory_format=torch.channels_last)
@@ -60,15 +63,31 @@ class ImageTower(nn.Module):
             raise ValueError("train.checkpoint_blocks = true: not for this tower (allowed: false)") from None
 
     def prepare(self, images: Tensor) -> Tensor:
-        """(B, side, side, 3) uint8 to normalised (B, 3, resolution, resolution) float32.
-
-        open_clip's resize_mode (shortest, longest, squash) is about pictures that are not square; stored ones are.
-        """
-        x = images.permute(0, 3, 1, 2).float() / 255
-        size = self.backbone.resolution
-        if x.shape[-1] != size:
-            x = F.interpolate(x, size=(size, size), mode=self.interpolation, antialias=True).clamp(0, 1)
+        """(B, side, side, 3) uint8 to normalised (B, 3, resolution, resolution) float32."""
+        x = resized(images.permute(0, 3, 1, 2).float() / 255, self.backbone.resolution, self.interpolation)
         return ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+    def distances(self) -> Iterator[tuple[nn.Parameter, int]]:
+        """Each parameter, and its distance from the end in blocks."""
+        return distances(self)
+
+    def require_resize(self, dataset: str, resize: str | None) -> None:
+        """Refuse pictures that were made square another way than the model's own: cropped and squashed ones differ.
+
+        resize: of picture files; None for pictures that were square.
+
+        Raises:
+            ValueError: it is not the model's.
+        """
+        if resize not in (None, self.resize):
+            raise ValueError(
+                f"datasets.{dataset}.source.resize = {resize!r}: this tower takes pictures by {self.resize} "
+                f"(allowed: {self.resize})"
+            )
+
+    def enlarge(self, images: Tensor) -> Tensor:
+        """(B, side, side, 3) uint8 to the same of the side that the tower takes."""
+        return resized_bytes(images, self.backbone.resolution, self.interpolation)
 
     def pooled(self, images: Tensor) -> Tensor:
         """(B, side, side, 3) uint8 to (B, D) features before the projection."""

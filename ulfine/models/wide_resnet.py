@@ -8,9 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ulfine.models.resize import resized, resized_bytes
 from ulfine.params.method import Scratch
 
 SLOPE = 0.1
+INTERPOLATION = "bicubic"
 
 
 class Block(nn.Module):
@@ -70,12 +72,13 @@ class WideResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, side, side, 3) uint8 to (B, 64 width) features."""
-        x = images.permute(0, 3, 1, 2).float() / 255
-        if x.shape[-1] != self.resolution:
-            size = (self.resolution, self.resolution)
-            x = F.interpolate(x, size=size, mode="bicubic", antialias=True).clamp(0, 1)
+        x = resized(images.permute(0, 3, 1, 2).float() / 255, self.resolution, INTERPOLATION)
         x = ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         return _activation(self.norm(self.blocks(self.stem(x)))).mean((2, 3))
+
+    def enlarge(self, images: Tensor) -> Tensor:
+        """(B, side, side, 3) uint8 to the same of the side that the network takes."""
+        return resized_bytes(images, self.resolution, INTERPOLATION)
 
 
 def classifier(features: int, classes: int) -> nn.Linear:

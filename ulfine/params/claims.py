@@ -4,12 +4,11 @@ from pydantic import Field
 
 from ulfine.params.base import Name, Section
 
-FAMILIES = {"plain": "plain FixMatch", "adjusted": "with logit adjustment"}
-
 
 class Roles(Section):
-    """The methods that the claims are about."""
+    """A family of methods that the claims are about."""
 
+    title: str = Field(min_length=1, description="what its methods have in common, for the page")
     lp: Name = Field(description="method that stands for linear probing")
     lft: Name = Field(description="method that stands for lightweight fine-tuning")
     fft: Name = Field(description="method that stands for full fine-tuning")
@@ -24,8 +23,9 @@ class Roles(Section):
 class Claims(Section):
     """The methods that the claims are about, and the tests."""
 
-    plain: Roles = Field(description="methods without logit adjustment, which the paper's argument is about")
-    adjusted: Roles = Field(description="methods with logit adjustment")
+    families: dict[Name, Roles] = Field(
+        min_length=1, description="families of methods; every claim is tested within each, where its methods were run"
+    )
     level: float = Field(gt=0.5, lt=1, description="confidence of all intervals together")
     margin: float = Field(gt=0, lt=1, description="difference of two accuracies that is none (0.01: one point)")
     rising: float = Field(
@@ -36,6 +36,10 @@ class Claims(Section):
     )
     draws: int = Field(ge=1000, description="bootstrap samples of the test pictures")
 
-    def families(self) -> dict[str, dict[str, str]]:
+    def methods(self) -> dict[str, dict[str, str]]:
         """The method that stands for each role, by family."""
-        return {name: getattr(self, name).methods() for name in FAMILIES}
+        return {name: roles.methods() for name, roles in self.families.items()}
+
+    def titles(self) -> dict[str, str]:
+        """What the methods of each family have in common."""
+        return {name: roles.title for name, roles in self.families.items()}

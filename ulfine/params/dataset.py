@@ -1,11 +1,13 @@
 """`datasets`: where pictures come from, and the long-tailed splits cut from them."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from ulfine.params.base import PathText, Section, Sha256, Spelled
+
+T = TypeVar("T", bound=Section)
 
 
 class ArraySource(Section):
@@ -21,6 +23,15 @@ Broken = Annotated[
     Literal["stop", "skip"],
     Field(
         description="a picture that cannot be read ends the stage, or is left out and listed in the store's meta.json"
+    ),
+]
+
+
+Resize = Annotated[
+    Literal["shortest", "squash"],
+    Field(
+        description="how a picture is made square: its centre is cut out, or it is squashed; a tower that open_clip "
+        "feeds the other way (SigLIP: squash) is refused where that makes a difference"
     ),
 ]
 
@@ -46,6 +57,7 @@ class FolderSource(Section):
         description="a folder of pictures without labels; they join train/ (absent: unlabeled/ in `path`, if any)",
     )
     broken: Broken = "stop"
+    resize: Resize = "shortest"
     licence: str = Field(description="licence of the pictures, copied into the store")
 
 
@@ -58,13 +70,12 @@ class TorchvisionSource(Section):
     )
     path: PathText = Field(description="folder for the downloaded archive, and what is unpacked from it")
     broken: Broken = "stop"
+    resize: Resize = "shortest"
     licence: str = Field(description="licence of the pictures, copied into the store")
 
     @model_validator(mode="after")
-    def _skips_files_alone(self) -> "TorchvisionSource":
-        if self.broken == "skip" and self.name != "Food101":
-            raise ValueError(f"broken = 'skip' with name = {self.name!r}: needs picture files (allowed: Food101)")
-        return self
+    def _fits_files_alone(self) -> "TorchvisionSource":
+        return _fitting_files(self, "name", "Food101")
 
 
 class CheckedFile(Section):
@@ -84,13 +95,21 @@ class ImageNetSource(Section):
     )
     groups: CheckedFile = Field(description="the group of each synset, CSV")
     broken: Broken = "stop"
+    resize: Resize = "shortest"
     licence: str = Field(description="licence of the pictures, copied into the store")
 
     @model_validator(mode="after")
-    def _skips_files_alone(self) -> "ImageNetSource":
-        if self.broken == "skip" and self.form != "folder":
-            raise ValueError(f"broken = 'skip' with form = {self.form!r}: needs picture files (allowed: folder)")
-        return self
+    def _fits_files_alone(self) -> "ImageNetSource":
+        return _fitting_files(self, "form", "folder")
+
+
+def _fitting_files(source: T, key: str, of_files: str) -> T:
+    """Refuse options about files where `key` names a source of arrays."""
+    value = getattr(source, key)
+    for option, given, usual in (("broken", source.broken, "stop"), ("resize", source.resize, "shortest")):
+        if given != usual and value != of_files:
+            raise ValueError(f"{option} = {given!r} with {key} = {value!r}: needs picture files (allowed: {of_files})")
+    return source
 
 
 Source = Annotated[ArraySource | FolderSource | TorchvisionSource | ImageNetSource, Field(discriminator="kind")]
@@ -130,6 +149,16 @@ ValidationShare = Annotated[
     ),
 ]
 ShuffleRanks = Annotated[bool, Field(description="which class is head and which is tail is drawn by the seed")]
+SplitSeed = Annotated[
+    int | None,
+    Field(
+        default=None,
+        ge=0,
+        le=2**32 - 1,
+        description="the same pictures are drawn for all seeds, by this one (absent: each seed draws its own); then "
+        "seeds differ in batches, views and new weights alone",
+    ),
+]
 IncludeLabeled = Annotated[
     bool, Field(description="the unlabeled pool holds the labeled pictures too (ACR, CCL, FineSSL), or is disjoint")
 ]
@@ -154,6 +183,7 @@ class ExponentialSplit(Section):
     validation: Validation
     shuffle_ranks: ShuffleRanks
     include_labeled_in_unlabeled: IncludeLabeled
+    split_seed: SplitSeed
 
     @model_validator(mode="after")
     def _leaves_no_class_empty(self) -> "ExponentialSplit":
@@ -173,6 +203,7 @@ class UnknownSplit(Section):
     validation: Validation
     shuffle_ranks: ShuffleRanks
     include_labeled_in_unlabeled: IncludeLabeled
+    split_seed: SplitSeed
 
     @model_validator(mode="after")
     def _leaves_no_class_empty(self) -> "UnknownSplit":
@@ -192,6 +223,7 @@ class NaturalSplit(Section):
     )
     validation_share: ValidationShare
     include_labeled_in_unlabeled: IncludeLabeled
+    split_seed: SplitSeed
 
     @model_validator(mode="after")
     def _leaves_some_unlabeled(self) -> "NaturalSplit":
@@ -209,6 +241,7 @@ class NaturalUnknownSplit(Section):
     )
     validation_share: ValidationShare
     include_labeled_in_unlabeled: IncludeLabeled
+    split_seed: SplitSeed
 
 
 Split = Annotated[ExponentialSplit | UnknownSplit | NaturalSplit | NaturalUnknownSplit, Field(discriminator="shape")]

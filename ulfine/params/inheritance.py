@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
+EXTENDING = ("methods", "datasets", "augmentations")
+
 
 def overlaid(base: Mapping[str, Any], changes: Mapping[str, Any], *, partial: bool = False) -> dict[str, Any]:
     """`base` with `changes` on top.
@@ -25,39 +27,40 @@ def overlaid(base: Mapping[str, Any], changes: Mapping[str, Any], *, partial: bo
 
 
 def expanded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of params.yaml with every method and split in full; what is no mapping is left to the validation.
+    """The values of params.yaml with every entry and split in full; what is no mapping is left to the validation.
 
     Raises:
-        ValueError: `extends` names no method, or leads back to the method itself.
+        ValueError: `extends` names no entry of the same section, or leads back to the entry itself.
     """
     found = dict(values)
-    methods, datasets = values.get("methods"), values.get("datasets")
-    if isinstance(methods, Mapping):
-        found["methods"] = {name: _method(methods, (name,)) for name in methods}
-    if isinstance(datasets, Mapping):
-        found["datasets"] = {name: _with_full_splits(dataset) for name, dataset in datasets.items()}
+    for section in EXTENDING:
+        entries = values.get(section)
+        if isinstance(entries, Mapping):
+            found[section] = {name: _entry(section, entries, (name,)) for name in entries}
+    if isinstance(found.get("datasets"), Mapping):
+        found["datasets"] = {name: _with_full_splits(dataset) for name, dataset in found["datasets"].items()}
     return found
 
 
-def _method(methods: Mapping[str, Any], chain: tuple[str, ...]) -> Any:
-    """The last method of `chain`, which began at a method and followed `extends`."""
-    own = methods[chain[-1]]
+def _entry(section: str, entries: Mapping[str, Any], chain: tuple[str, ...]) -> Any:
+    """The last entry of `chain`, which began at an entry of a section and followed `extends`."""
+    own = entries[chain[-1]]
     if not isinstance(own, Mapping) or "extends" not in own:
         return own
-    parent, where = own["extends"], f"methods.{chain[-1]}.extends = {own['extends']!r}: "
-    if not isinstance(parent, str) or parent not in methods:
-        near = difflib.get_close_matches(str(parent), methods, n=1)
+    parent, where = own["extends"], f"{section}.{chain[-1]}.extends = {own['extends']!r}: "
+    if not isinstance(parent, str) or parent not in entries:
+        near = difflib.get_close_matches(str(parent), entries, n=1)
         meant = f", did you mean {near[0]}?" if near else ""
-        raise ValueError(f"{where}is not in methods{meant} (allowed: {', '.join(methods)})")
+        raise ValueError(f"{where}is not in {section}{meant} (allowed: {', '.join(entries)})")
     if parent in chain:
         raise ValueError(f"{where}goes round in a circle: {', '.join((*chain, parent))}")
-    base = _method(methods, (*chain, parent))
+    base = _entry(section, entries, (*chain, parent))
     if not isinstance(base, Mapping):
         return base
-    method = overlaid(base, {key: value for key, value in own.items() if key != "extends"})
+    entry = overlaid(base, {key: value for key, value in own.items() if key != "extends"})
     if isinstance(own.get("train"), Mapping):  # which will be laid over `train`
-        method["train"] = overlaid({"train": base.get("train")}, {"train": own["train"]}, partial=True)["train"]
-    return method
+        entry["train"] = overlaid({"train": base.get("train")}, {"train": own["train"]}, partial=True)["train"]
+    return entry
 
 
 def _with_full_splits(dataset: Any) -> Any:

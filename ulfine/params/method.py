@@ -65,6 +65,15 @@ class Dlf(Section):
     use_in: list[Literal["pseudo_labels", "test"]] = Field(min_length=1, description="where fused logits decide")
 
 
+ALLOWED_BY = {  # the ways of tuning that a key goes with, where it need not be there
+    "paf": ("head", "adapters", "all"),
+    "dlf": ("head", "adapters", "all"),
+    "train": ("head", "adapters", "all", "scratch"),
+    "views": ("head",),
+    "layer_decay": ("all",),
+}
+
+
 class Method(Section):
     """One way of tuning."""
 
@@ -78,7 +87,19 @@ class Method(Section):
         "tower at all, for `grid.baseline`"
     )
     adapter: Adapter | None = Field(default=None, description="with tune: adapters")
+    views: Literal["fresh"] | None = Field(
+        default=None,
+        description="with tune: head: features of views that are drawn anew each step, through the frozen tower "
+        "(absent: of the cached views)",
+    )
     tower_lr: float | None = Field(default=None, gt=0, description="learning rate of the tower, with tune: all")
+    layer_decay: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="with tune: all: the rate of a block is that of the next one times this; what comes after the last "
+        "block has `tower_lr` (BEiT, USB; absent: the same rate for all)",
+    )
     scratch: Scratch | None = Field(default=None, description="with tune: scratch")
     paf: Paf | None = Field(default=None, description="absent: prototypes stay the text's")
     dlf: Dlf | None = Field(default=None, description="absent: the linear classifier alone decides")
@@ -90,12 +111,17 @@ class Method(Section):
             if (getattr(self, key) is not None) != (self.tune == needed_by):
                 verb = "needs" if self.tune == needed_by else "does not allow"
                 raise ValueError(f"tune: {self.tune} {verb} the key {key}")
-        for key, without in (("paf", ("none", "scratch")), ("dlf", ("none", "scratch")), ("train", ("none",))):
-            if self.tune in without and getattr(self, key) is not None:
+        for key, allowed_by in ALLOWED_BY.items():
+            if self.tune not in allowed_by and getattr(self, key) is not None:
                 raise ValueError(f"tune: {self.tune} does not allow the key {key}")
         if self.paf and not self.dlf:
             raise ValueError("paf needs dlf: without fusion nothing reads the prototypes")
         return self
+
+    @property
+    def cached(self) -> bool:
+        """Whether it trains on cached features."""
+        return self.tune == "head" and self.views is None
 
     def require_fits(self, train: Train) -> None:
         """Check the options that depend on what is tuned.
@@ -104,12 +130,14 @@ class Method(Section):
             ValueError: five crops or crops of a picture where there are features alone, PAF without unlabeled pictures,
                 a batch in parts, or blocks that run twice, where batch statistics are learned.
         """
-        if self.tune == "head" and train.test_crops != 1:
+        if self.cached and train.test_crops != 1:
             raise ValueError(
                 f"test_crops = {train.test_crops}: tune: head sees cached features of whole pictures (allowed: 1)"
             )
-        if self.tune == "head" and train.labeled_view == "minimalist":
-            raise ValueError("labeled_view = 'minimalist': tune: head sees cached views (allowed: weak, plain)")
+        if self.cached and train.labeled_view not in ("weak", "plain"):
+            raise ValueError(
+                f"labeled_view = {train.labeled_view!r}: tune: head sees cached views (allowed: weak, plain)"
+            )
         if self.tune == "scratch" and train.classifier_init != "random":
             raise ValueError(
                 f"classifier_init = {train.classifier_init!r}: tune: scratch knows no text (allowed: random)"

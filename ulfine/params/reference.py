@@ -36,7 +36,8 @@ def schema() -> dict[str, Any]:
     dataset["split"] = split | {"description": dataset["split"]["description"]}
     for name in _reached(definitions, json.dumps(split)):
         definitions[name].pop("required", None)
-    for name in _reached(definitions, json.dumps(definitions["Method"])) | {"Method"}:
+    extending = ("Method", "Dataset", "Augmentation")
+    for name in _reached(definitions, json.dumps([definitions[each] for each in extending])).union(extending):
         definitions[name].pop("required", None)
         for key, field in definitions[name].get("properties", {}).items():
             described = {word: field[word] for word in ("description",) if word in field}

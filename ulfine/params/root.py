@@ -26,8 +26,10 @@ from ulfine.params.train import Train, TrainOverrides
 class Dataset(Section):
     """Pictures, the words for their classes, and the splits cut from them."""
 
+    extends: Name | None = Field(default=None, description="the data set that it begins as, as for methods")
     source: Source = Field(description="where the pictures come from")
-    resolution: Resolution = Field(description="side in pixels at which pictures are kept; augmentation works at it")
+    resolution: Resolution = Field(description="side in pixels at which pictures are kept")
+    augmentation: Name = Field(description="from `augmentations`: views of its pictures")
     prompt: Prompts = Field(
         description="sentence for the text tower, {} is the class name; or a list, whose embeddings are averaged"
     )
@@ -48,12 +50,12 @@ class Params(Section):
     grid: Grid = Field(description="what is run")
     datasets: dict[Name, Dataset] = Field(description="catalogue of data sets")
     backbones: dict[Name, Backbone] = Field(description="catalogue of towers")
+    augmentations: dict[Name, Augmentation] = Field(description="catalogue of ways to make views of a picture")
     methods: dict[Name, Method] = Field(description="catalogue of methods")
     sweeps: dict[Name, Sweep] = Field(
-        description="values to try by name of a method with tune: head: each key of the method (train.threshold, "
-        "paf.mu, dlf.eta, ...) with its list; every combination is trained and scored on validation pictures"
+        description="values to try by name of a method: each key of the method (train.threshold, paf.mu, tower_lr, "
+        "...) with its list; every combination is trained and scored on validation pictures"
     )
-    augmentation: Augmentation = Field(description="views of a picture")
     train: Train = Field(description="what trained methods share")
     claims: Claims = Field(description="the paper's claims: which methods they are about, how they are tested")
     page: Page = Field(description="what the page of a study shows")
@@ -61,6 +63,10 @@ class Params(Section):
         description="schedules of publications by way of tuning: cost.csv says what each cell would cost by them"
     )
     runtime: Runtime = Field(description="where stages compute")
+
+    def augmentation(self, dataset: str) -> Augmentation:
+        """The views of the pictures of a data set."""
+        return self.augmentations[self.datasets[dataset].augmentation]
 
     def training(self, dataset: str, method: str) -> Train | None:
         """`train` with what the data set and then the method override; None for a method that trains nothing."""
@@ -89,8 +95,10 @@ class Params(Section):
         for dataset, split in product(self.grid.dataset, self.grid.split):
             _require("grid.split", split, self.datasets[dataset].splits, f"datasets.{dataset}.splits")
         for name in self.sweeps:
-            heads = [each for each, method in self.methods.items() if method.tune == "head"]
-            _require("sweeps", name, heads, "methods with tune: head")
+            tuned = [each for each, method in self.methods.items() if method.tune not in ("none", "scratch")]
+            _require("sweeps", name, tuned, "methods that tune a backbone")
+        for name, dataset in self.datasets.items():
+            _require(f"datasets.{name}.augmentation", dataset.augmentation, self.augmentations, "augmentations")
         return self
 
     @model_validator(mode="after")

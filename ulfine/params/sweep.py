@@ -1,4 +1,4 @@
-"""`sweeps`: trials of one method on frozen features, trained side by side and scored on validation pictures."""
+"""`sweeps`: trials of one method, scored on validation pictures."""
 
 from itertools import product
 from math import prod
@@ -11,6 +11,7 @@ from ulfine.params.method import Method
 from ulfine.params.train import Train
 
 MOST = 10_000  # trials
+OWN = ("layer_decay", "tower_lr")  # keys of a method itself that can be swept
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -46,10 +47,13 @@ def applied(trial: dict[str, Any], method: Method, train: Train) -> tuple[Method
     sections = method.model_dump(exclude_none=True) | {"train": train.model_dump()}
     for key, value in trial.items():
         section, _, name = key.partition(".")
-        if not name or not isinstance(sections.get(section), dict):
+        if not name and key in OWN:
+            sections[key] = value
+        elif name and isinstance(sections.get(section), dict):
+            sections[section][name] = value
+        else:
             allowed = ", ".join(sorted(key for key, inside in sections.items() if isinstance(inside, dict)))
-            raise ValueError(f"key {key!r}: not one of this method (allowed: a key of {allowed})")
-        sections[section][name] = value
+            raise ValueError(f"key {key!r}: not one of this method (allowed: {', '.join(OWN)}, a key of {allowed})")
     where = f"{', '.join(f'{key} = {value}' for key, value in trial.items())}: "
     options = validated(Train, sections.pop("train"), f"{where}train: ")
     changed = validated(Method, sections, where)

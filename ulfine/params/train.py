@@ -21,9 +21,10 @@ class Train(Section):
     unlabeled_ratio: int = Field(
         ge=0, description="unlabeled pictures a step, as a multiple of batch_size; 0 trains on labeled pictures alone"
     )
-    labeled_view: Literal["weak", "plain", "minimalist"] = Field(
-        description="labeled pictures augmented weakly, not at all, or by LIFT+'s square crops whose least area grows "
-        "from 0.08 to 1 over the training"
+    labeled_view: Literal["weak", "plain", "resized_crop", "minimalist"] = Field(
+        description="labeled pictures augmented weakly, not at all, by random crops of 8 to 100 % and a flip (LIFT, "
+        "LoFT; torchvision's RandomResizedCrop), or by LIFT+'s square crops whose least area grows from 0.08 to 1 over "
+        "the training"
     )
     optimizer: Literal["sgd", "adamw"] = Field(description="torch's SGD or AdamW")
     lr: float = Field(gt=0, description="learning rate of all that is trained, but for `tower_lr`")
@@ -36,6 +37,9 @@ class Train(Section):
     schedule: Literal["cosine", "cosine_7_16", "constant"] = Field(
         description="learning rate over the steps: half a cosine to 0, FixMatch's cos(7 pi t / 16), or none"
     )
+    warmup: float = Field(
+        ge=0, lt=1, description="share of the steps over which the rate first rises evenly to its peak; 0: none"
+    )
     ema_decay: float = Field(
         ge=0, lt=1, description="the weights that predict are an EMA of the trained ones (FixMatch); 0: the last ones"
     )
@@ -43,8 +47,10 @@ class Train(Section):
         gt=0,
         description="scale s of the cosine classifiers; it sets what a threshold means (from scratch there are none)",
     )
-    center: bool = Field(
-        description="subtract the mean feature of images and of text before normalising (not from scratch)"
+    center: bool | Literal["labeled"] | Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="subtract a mean feature of images, and that of text, before normalising (not from scratch): true: "
+        "the frozen tower's, of labeled and unlabeled pictures; labeled: of the labeled ones alone; a number: a moving "
+        "mean of what each step passes, an EMA of this decay that starts at the former; false: none"
     )
     classifier_init: Literal["text", "means", "random"] = Field(
         description="rows of the linear classifier start from text, class means of the labeled features, or at random"
@@ -96,6 +102,9 @@ class Train(Section):
     )
     log_every: int = Field(ge=1, description="steps between two rows of history.csv")
     validate_every: int = Field(ge=0, description="steps between two entries of validation.csv; 0: none")
+    validate_pictures: int = Field(
+        ge=0, description="validation pictures of each class that an entry is made from; 0: all that there are"
+    )
 
     @model_validator(mode="after")
     def _belongs_together(self) -> "Train":
@@ -115,6 +124,8 @@ class Train(Section):
             )
         if self.batch_size % self.accumulate:
             raise ValueError(f"accumulate = {self.accumulate} does not divide batch_size = {self.batch_size}")
+        if self.accumulate > 1 and not isinstance(self.center, bool | str):
+            raise ValueError(f"center = {self.center:g}: a moving mean needs the whole batch at once (accumulate: 1)")
         if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
             raise ValueError("nesterov: true needs optimizer: sgd and momentum > 0")
         return self

@@ -1,6 +1,6 @@
 """The batches of a run: each a pure function of the seed and the step, so that a resumed run sees the same ones."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ulfine.data.augmentation import minimalist_views, strong_views, weak_views
+from ulfine.data.augmentation import minimalist_views, resized_crops, strong_views, weak_views
 from ulfine.data.features import VIEWS, Features
 from ulfine.data.resident import Pictures, sent
 from ulfine.data.store import Store
+from ulfine.models.resize import before_augmenting
 from ulfine.params.augmentation import Augmentation
 from ulfine.params.train import Train
 from ulfine.rng import LABELED, STRONG, UNLABELED, generator, key, shuffled
@@ -47,6 +48,9 @@ class Views(Protocol):
 
     def strong(self, indices: np.ndarray, seed: int) -> Tensor:
         """Strong views."""
+
+    def resized_crop(self, indices: np.ndarray, seed: int) -> Tensor:
+        """Random crops, resized."""
 
     def minimalist(self, indices: np.ndarray, seed: int, done: float) -> Tensor:
         """LIFT+'s crops; done: share of the training that is behind."""
@@ -87,23 +91,41 @@ class CachedViews:
 
 
 class PictureViews:
-    """Pictures, augmented on their device as they are asked for."""
+    """Pictures, augmented on their device as they are asked for.
 
-    def __init__(self, store: Store, augmentation: Augmentation, device: torch.device) -> None:
+    Args:
+        store: of the pictures.
+        augmentation: their views.
+        device: of the training.
+        enlarge: pictures to the side that the network takes, for views that are made at it.
+    """
+
+    def __init__(
+        self, store: Store, augmentation: Augmentation, device: torch.device, enlarge: Callable[[Tensor], Tensor]
+    ) -> None:
         self.device, self.augmentation = device, augmentation
         self.pictures = {part: Pictures(images, device) for part, images in store.images.items()}
+        self.enlarge = before_augmenting(augmentation, enlarge)
 
     def weak(self, indices: np.ndarray, seed: int) -> Tensor:
         """(B, side, side, 3) uint8."""
-        return weak_views(self.plain("train", indices), self.augmentation.weak, seed)
+        return weak_views(self._taken(indices), self.augmentation.weak, seed)
 
     def strong(self, indices: np.ndarray, seed: int) -> Tensor:
         """(B, side, side, 3) uint8."""
-        return strong_views(self.plain("train", indices), self.augmentation, seed)
+        return strong_views(self._taken(indices), self.augmentation, seed)
+
+    def resized_crop(self, indices: np.ndarray, seed: int) -> Tensor:
+        """(B, side, side, 3) uint8."""
+        return resized_crops(self._taken(indices), seed)
 
     def minimalist(self, indices: np.ndarray, seed: int, done: float) -> Tensor:
         """(B, side, side, 3) uint8."""
-        return minimalist_views(self.plain("train", indices), seed, done)
+        return minimalist_views(self._taken(indices), seed, done)
+
+    @torch.no_grad()
+    def _taken(self, indices: np.ndarray) -> Tensor:
+        return self.enlarge(self.plain("train", indices))
 
     def plain(self, part: str, indices: np.ndarray) -> Tensor:
         """(B, side, side, 3) uint8."""
@@ -166,6 +188,8 @@ class Batches:
                 return self.views.weak(indices, seed)
             case "plain":
                 return self.views.plain("train", indices)
+            case "resized_crop":
+                return self.views.resized_crop(indices, seed)
             case "minimalist":
                 return self.views.minimalist(indices, seed, step / max(1, self.train.steps - 1))
 

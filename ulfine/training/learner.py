@@ -14,7 +14,7 @@ from ulfine.params.method import Method
 from ulfine.params.train import Train
 from ulfine.training.batches import Batch
 from ulfine.training.start import Start
-from ulfine.training.tuning import TUNINGS
+from ulfine.training.tuning import tuning_of
 
 
 class Learner(nn.Module):
@@ -29,7 +29,7 @@ class Learner(nn.Module):
     def __init__(self, start: Start, method: Method, train: Train) -> None:
         super().__init__()
         self.encoder, self.linear = start.encoder, start.linear
-        self.method, self.options, self.tuning = method, train, TUNINGS[method.tune]
+        self.method, self.options, self.tuning = method, train, tuning_of(method)
         self.register_buffer("log_prior", start.log_prior, persistent=False)
         self.heads = start.text is not None and start.text.ndim > 2
         shape = start.text.shape[:-1] if self.heads else start.log_prior.shape
@@ -149,8 +149,12 @@ class Learner(nn.Module):
     def trained(self) -> dict[str, Tensor]:
         """Everything that training changes: trained weights, batch statistics from scratch, and the state of PAF."""
         free = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
-        whole = self.tuning.from_scratch
-        return {n: x for n, x in self.state_dict().items() if whole or n in free or not n.startswith("encoder.")}
+        whole, mean = self.tuning.from_scratch, "encoder.mean"  # which is there where it moves
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if whole or name in free or name == mean or not name.startswith("encoder.")
+        }
 
     def trainable(self) -> int:
         """How many weights the optimizer changes."""
@@ -159,22 +163,28 @@ class Learner(nn.Module):
     def parameter_groups(self) -> list[dict]:
         """Groups for the optimizer: the tower at its own rate when all of it is tuned, everything else at `lr`.
 
-        Biases and norms make groups of their own where weight decay spares them.
+        Biases and norms make groups of their own where weight decay spares them, and so do blocks with `layer_decay`.
         """
-        tower = {id(p) for p in self.encoder.parameters()} if self.tuning.own_rate else set()
-        options, groups = self.options, {}
+        options, groups, rates = self.options, {}, self._tower_rates()
         for parameter in self.parameters():
             if parameter.requires_grad:
                 spared = parameter.ndim < 2 and not options.decay_vectors
-                groups.setdefault((id(parameter) in tower, spared), []).append(parameter)
+                rate = rates.get(id(parameter))
+                key = (rate is not None, spared, options.lr if rate is None else rate)
+                groups.setdefault(key, []).append(parameter)
         return [
-            {
-                "params": members,
-                "lr": self.method.tower_lr if in_tower else options.lr,
-                "weight_decay": 0.0 if spared else options.weight_decay,
-            }
-            for (in_tower, spared), members in sorted(groups.items(), key=lambda item: item[0])
+            {"params": members, "lr": rate, "weight_decay": 0.0 if spared else options.weight_decay}
+            for (_, spared, rate), members in sorted(groups.items(), key=lambda item: item[0][:2])
         ]
+
+    def _tower_rates(self) -> dict[int, float]:
+        """The rate of each parameter of a tower that is tuned as a whole, by its id."""
+        if not self.tuning.own_rate:
+            return {}
+        rate, decay = self.method.tower_lr, self.method.layer_decay
+        if decay is None:
+            return {id(parameter): rate for parameter in self.encoder.parameters()}
+        return {id(parameter): rate * decay**distance for parameter, distance in self.encoder.distances()}
 
 
 def _prototype_losses(method: Method) -> dict[str, Constant]:

@@ -103,7 +103,7 @@ class Loop:
 
     def _step(self, step: int) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * rate_factor(step, self.train.steps, self.train.schedule)
+            group["lr"] = group["peak"] * rate_factor(step, self.train.steps, self.train.schedule, self.train.warmup)
         batch = self.batches.at(step)
         self.optimizer.zero_grad()
         whole = self.train.accumulate == 1 or self.learner.tuning.cached
@@ -177,11 +177,16 @@ class Loop:
         return state["done"]
 
 
-def rate_factor(step: int, steps: int, schedule: str) -> float:
+def rate_factor(step: int, steps: int, schedule: str, warmup: float = 0) -> float:
     """The learning rate of step `step` as a share of its peak.
 
     constant: 1. cosine: half a cosine from 1 towards 0. cosine_7_16: cos(7 pi t / 16), from 1 to 0.195 (FixMatch).
+    warmup: share of the steps over which it first rises by equal parts; the schedule has the others.
     """
+    rising = round(warmup * steps)
+    if step < rising:
+        return (step + 1) / rising
+    step, steps = step - rising, steps - rising
     match schedule:
         case "cosine":
             return 0.5 * (1 + math.cos(math.pi * step / steps))

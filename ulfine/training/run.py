@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from ulfine.arrays import write_tensors
 from ulfine.files import write_csv, write_json
+from ulfine.methods.dlf import require_decides
 from ulfine.methods.zero_shot import zero_shot_logits
 from ulfine.params.augmentation import Augmentation
 from ulfine.params.method import Method
@@ -24,7 +25,6 @@ from ulfine.training.learner import Learner
 from ulfine.training.loop import Loop
 from ulfine.training.predict import predict
 from ulfine.training.start import Start
-from ulfine.training.tuning import Tuning
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,15 @@ def train(
     """Train one method and predict. start: makes what the learner starts from, as new weights are drawn here.
 
     Raises:
-        ValueError: `validate_every` asks for validation pictures, and the split has none; the loss is not finite.
+        ValueError: `validate_every` asks for validation pictures, and the split has none; DLF aligns the logits of two
+            classes; the loss is not finite.
     """
     if options.validate_every:
         inputs.require_validation(f"validate_every = {options.validate_every}")
+    require_decides(len(inputs.counts), method.dlf)
     torch.manual_seed(key(seed, WEIGHTS))
     learner = Learner(start(), method, options).to(device)
-    views = views_for(inputs, learner.tuning, augmentation, device)
+    views = views_for(inputs, learner, augmentation, device)
     batches = Batches(views, inputs.store.labels["train"], inputs.indices, options, seed)
     share = None if inputs.pool_share is None else torch.tensor(inputs.pool_share, dtype=torch.float32, device=device)
     history = History(len(inputs.counts), share)
@@ -110,17 +112,19 @@ def train(
         )
 
 
-def views_for(inputs: Inputs, tuning: Tuning, augmentation: Augmentation, device: torch.device) -> Views:
-    """Cached features where the tower stays as it is, pictures where it changes or where there is none."""
-    if tuning.cached:
+def views_for(inputs: Inputs, learner: Learner, augmentation: Augmentation, device: torch.device) -> Views:
+    """Cached features for classifiers that train on them, else pictures."""
+    if learner.tuning.cached:
         return CachedViews(inputs.features, inputs.space, device)
-    return PictureViews(inputs.store, augmentation, device)
+    return PictureViews(inputs.store, augmentation, device, learner.encoder.enlarge)
 
 
 def validation(learner: Learner, views: Views, inputs: Inputs) -> Callable[[], list[dict[str, int]]]:
     """Rows of validation.csv on demand: by class, how many validation pictures are there and how many right at test."""
     part, indices = inputs.evaluated()["validation"]
     labels, classes = inputs.store.labels[part][indices], len(inputs.counts)
+    chosen = first_of_each(labels, learner.options.validate_pictures)
+    indices, labels = indices[chosen], labels[chosen]
 
     def rows() -> list[dict[str, int]]:
         logits = predict(learner, views, part, indices, learner.options.test_crops)[learner.decides("test")]
@@ -129,6 +133,11 @@ def validation(learner: Learner, views: Views, inputs: Inputs) -> Callable[[], l
         return [{"class": k, "pictures": pictures[k], "right": right[k]} for k in range(classes)]
 
     return rows
+
+
+def first_of_each(labels: np.ndarray, number: int) -> np.ndarray:
+    """Positions of the first `number` pictures of each class, sorted; all of them for 0. labels: (N,)."""
+    return np.sort(np.concatenate([np.flatnonzero(labels == k)[: number or None] for k in np.unique(labels)]))
 
 
 def _predictions(learner: Learner, views: Views, inputs: Inputs) -> dict[str, np.ndarray]:

@@ -35,21 +35,23 @@ def start_from_text(inputs: Inputs, train: Train, make_encoder: Callable[[], nn.
     make_encoder: gives what turns views into features, its new weights from torch's global generator; by default
     nothing at all, for views that are cached features.
     """
-    image_mean, text = centred(inputs, center=train.center)
-    encoder = UnitFeatures(make_encoder(), image_mean)
+    image_mean, text = centred(inputs, train.center)
+    decay = None if isinstance(train.center, bool | str) else train.center
+    encoder = UnitFeatures(make_encoder(), image_mean, decay)
     return Start(encoder, linear_classifier(inputs, train, text, image_mean), text, inputs.log_prior())
 
 
-def centred(inputs: Inputs, *, center: bool) -> tuple[Tensor, Tensor]:
+def centred(inputs: Inputs, center: bool | str | float) -> tuple[Tensor, Tensor]:
     """(D,) mean feature of the split's pictures by the frozen tower, and (K, D) unit text prototypes less their mean.
 
-    Without `center` the means are zero.
+    center: `train.center`; with `labeled` the mean is that of the labeled pictures, with false both means are zero.
     """
-    text = inputs.features.text(inputs.space)
-    plain = inputs.features.view("plain", inputs.space)[inputs.pictures]
+    text, used = inputs.features.text(inputs.space), center is not False
+    pictures = inputs.indices["labeled"] if center == "labeled" else inputs.pictures
+    plain = inputs.features.view("plain", inputs.space)[pictures]
     mean = torch.from_numpy(plain.mean(0, dtype=np.float64).astype(np.float32))
-    prototypes = torch.from_numpy(text.prototypes) - torch.from_numpy(text.mean) * center
-    return mean * center, F.normalize(prototypes, dim=-1)
+    prototypes = torch.from_numpy(text.prototypes) - torch.from_numpy(text.mean) * used
+    return mean * used, F.normalize(prototypes, dim=-1)
 
 
 def linear_classifier(inputs: Inputs, train: Train, text: Tensor, image_mean: Tensor) -> CosineClassifier:

@@ -1,24 +1,31 @@
-"""Many trials of one method on the same frozen features: the heads of those that differ in numbers train as one."""
+"""Many trials of one method, each scored on validation pictures.
+
+On frozen features, the heads of trials that differ in numbers train as one; with a tower, every trial trains alone.
+"""
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ulfine.methods.dlf import require_decides
+from ulfine.params.augmentation import Augmentation
 from ulfine.params.base import Section
 from ulfine.params.method import Method
 from ulfine.params.train import Train
 from ulfine.rng import WEIGHTS, key
-from ulfine.training.batches import Batches, CachedViews
+from ulfine.training.batches import Batches, Views
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.history import Rows
 from ulfine.training.inputs import Inputs
 from ulfine.training.learner import Learner
 from ulfine.training.loop import Loop
 from ulfine.training.predict import predict
+from ulfine.training.run import views_for
 from ulfine.training.start import start_from_text
 
 TOGETHER = 128  # heads; more would only take more memory
@@ -48,8 +55,8 @@ class MeanLoss:
         self._steps += 1
 
     def close_row(self, *_: object) -> dict[str, float]:
-        """The mean since the last row."""
-        loss = float(self._total[self._total.isfinite()].mean()) / self._steps
+        """The mean since the last row; 0 where all have diverged."""
+        loss = float(self._total[self._total.isfinite()].mean().nan_to_num()) / self._steps
         self._total, self._steps = 0.0, 0
         return {"loss": loss}
 
@@ -63,9 +70,12 @@ class MeanLoss:
 
 
 def groups(trials: list[Trial]) -> Iterator[list[int]]:
-    """Positions of trials that differ in constants alone, so many at a time."""
+    """Positions of trials that train together: on cached features those that differ in constants alone."""
     alike: dict[str, list[int]] = {}
     for position, (method, train) in enumerate(trials):
+        if not method.cached:
+            yield [position]
+            continue
         rest = method.model_dump(exclude={"train": True} | {name: set(CONSTANTS[name]) for name in ("paf", "dlf")})
         found = json.dumps([rest, train.model_dump(exclude=set(CONSTANTS["train"]))])
         alike.setdefault(found, []).append(position)
@@ -92,7 +102,7 @@ def _with_tensors(sections: list[Section], names: tuple[str, ...], device: torch
 
 
 def heads(inputs: Inputs, trials: list[Trial], seed: int, device: torch.device) -> Learner:
-    """A learner of as many heads as there are trials, which `groups` has put together."""
+    """A learner of as many heads as there are trials on cached features, which `groups` has put together."""
     method, train = stacked(trials, device)
     torch.manual_seed(key(seed, WEIGHTS))
     start = start_from_text(inputs, train)
@@ -100,26 +110,47 @@ def heads(inputs: Inputs, trials: list[Trial], seed: int, device: torch.device) 
 
 
 def sweep(
-    inputs: Inputs, trials: list[Trial], score: Score, *, seed: int, device: torch.device, checkpoint: Checkpoint
+    inputs: Inputs,
+    trials: list[Trial],
+    score: Score,
+    *,
+    encoder: Callable[[Method, Train], nn.Module],
+    augmentation: Augmentation,
+    seed: int,
+    device: torch.device,
+    checkpoint: Checkpoint,
 ) -> list[dict[str, Any]]:
     """Train every trial, and score each on the validation pictures: a row a trial.
 
     The checkpoint holds the rows of what is done; a second one beside it, the training at work.
+
+    encoder: makes what turns pictures into features, for a trial that does not train on cached ones.
     """
     rows: dict[int, dict[str, Any]] = {int(n): row for n, row in ((checkpoint.load() or {}).items())}
     for positions in groups(trials):
-        if positions[0] not in rows:
+        if positions[0] in rows:
+            continue
+        method, train = trials[positions[0]]
+        require_decides(len(inputs.counts), method.dlf)
+        if method.cached:
             learner = heads(inputs, [trials[n] for n in positions], seed, device)
-            logits = train_together(learner, inputs, seed, Checkpoint(checkpoint.path.with_suffix(".part"), device))
-            for head, position in enumerate(positions):
-                rows[position] = score({name: values[head] for name, values in logits.items()})
-            checkpoint.save({str(n): row for n, row in rows.items()})
+        else:
+            torch.manual_seed(key(seed, WEIGHTS))
+            start = start_from_text(inputs, train, partial(encoder, method, train))
+            learner = Learner(start, method, train).to(device)
+        views = views_for(inputs, learner, augmentation, device)
+        logits = train_once(learner, views, inputs, seed, Checkpoint(checkpoint.path.with_suffix(".part"), device))
+        for head, position in enumerate(positions):
+            rows[position] = score({name: values[head] if method.cached else values for name, values in logits.items()})
+        checkpoint.save({str(n): row for n, row in rows.items()})
+        print(f"{len(rows)} of {len(trials)} trials are done", flush=True)
     return [rows[n] for n in range(len(trials))]
 
 
-def train_together(learner: Learner, inputs: Inputs, seed: int, checkpoint: Checkpoint) -> dict[str, np.ndarray]:
-    """Train many heads and return the (H, N, K) validation logits of each classifier."""
-    views = CachedViews(inputs.features, inputs.space, checkpoint.device)
+def train_once(
+    learner: Learner, views: Views, inputs: Inputs, seed: int, checkpoint: Checkpoint
+) -> dict[str, np.ndarray]:
+    """Train a learner and return the (..., N, K) validation logits of each classifier, with an axis of heads if any."""
     batches = Batches(views, inputs.store.labels["train"], inputs.indices, learner.options, seed)
     loop = Loop(learner, batches, learner.options, MeanLoss(), checkpoint, list)
     loop.run()

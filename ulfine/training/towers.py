@@ -16,11 +16,12 @@ def load_tuned(folder: Path, backbone: Backbone, method: Method, train: Train, c
 
 
 def tune(tower: ImageTower, method: Method, train: Train, classes: int) -> ImageTower:
-    """The tower itself, with its weights unfrozen, or with adapters inserted."""
+    """The tower itself, frozen, with its weights unfrozen, or with adapters inserted."""
     if train.checkpoint_blocks:
         tower.checkpoint_blocks()
-    if method.adapter is None:
-        tower.unfreeze()
-    else:
-        insert_adapters(tower, method.adapter, classes)
+    match method.tune:
+        case "all":
+            tower.unfreeze()
+        case "adapters":
+            insert_adapters(tower, method.adapter, classes)
     return tower

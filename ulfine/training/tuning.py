@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ulfine.params.method import Method
+
 
 @dataclass(frozen=True)
 class Tuning:
@@ -17,9 +19,6 @@ class Tuning:
         return -2 if self.cached else 0
 
 
-TUNINGS = {  # by methods.<name>.tune
-    "head": Tuning(cached=True),
-    "adapters": Tuning(),
-    "all": Tuning(own_rate=True),
-    "scratch": Tuning(from_scratch=True),
-}
+def tuning_of(method: Method) -> Tuning:
+    """The treatment of the encoder by a method."""
+    return Tuning(cached=method.cached, own_rate=method.tune == "all", from_scratch=method.tune == "scratch")

@@ -1,6 +1,7 @@
 """From runs to tables.
 
-needs   artifacts/runs/, artifacts/splits/; for sweeps artifacts/data/, artifacts/features/
+needs   artifacts/runs/, artifacts/splits/; for sweeps artifacts/data/, artifacts/backbones/,
+        artifacts/features/
 makes   results/cells/…/metrics.json, record.json and sweep.csv, results/{study}/
 """
 
@@ -22,9 +23,10 @@ rule evaluate:
 
 
 rule sweep:
-    """Train many trials of one method on frozen features, and score each on the validation pictures."""
+    """Train many trials of one method, and score each on the validation pictures."""
     input:
         data="artifacts/data/{dataset}",
+        backbone="artifacts/backbones/{backbone}",
         split="artifacts/splits/{dataset}/{split}/seed{seed}.json",
         features="artifacts/features/{dataset}/{backbone}",
         config="artifacts/config/sweep/{dataset}/{split}/{backbone}/{method}/seed{seed}.json",
