@@ -1,9 +1,11 @@
 """What the project promises about itself."""
 
 import copy
+import inspect
 import re
 import shutil
 import subprocess
+from itertools import product
 
 import jsonschema
 import numpy as np
@@ -15,10 +17,11 @@ from tests.helpers.project import ROOT, run, succeeded, write_params
 from tests.helpers.reruns import commit, copied
 from ulfine.__main__ import VERBS
 from ulfine.files import read_json, sha256
-from ulfine.params.base import read_yaml
+from ulfine.params.base import read_yaml, validated
 from ulfine.params.inheritance import expanded
 from ulfine.params.reference import reference, schema
 from ulfine.params.root import load, params_of
+from ulfine.runner.resolve import CONFIGS
 from ulfine.runner.study import studies, with_study
 
 ASSET = ROOT / "assets/fashion-mnist-mini.npz"
@@ -76,6 +79,20 @@ def test_every_method_of_the_catalogue_fits_every_data_set():
             "baseline": [name for name, method in methods.items() if method.tune == "scratch"],
         }
         assert params_of(values | {"grid": values["grid"] | grid}, "").grid.dataset == [dataset]
+
+
+def test_a_stage_reads_back_every_configuration_of_the_catalogue():
+    params = load(ROOT / "params.yaml")
+    methods = {"train": list(params.methods), "baseline": list(params.methods), "sweep": list(params.sweeps)}
+    for stage, kind in CONFIGS.items():
+        asked = inspect.signature(kind.resolve).parameters
+        names = {"dataset": params.datasets, "split": ["consistent"], "backbone": params.backbones}
+        names["method"] = methods.get(stage, [])
+        chosen = [[(key, name) for name in found] for key, found in names.items() if key in asked]
+        for each in product(*chosen):
+            if "split" not in asked or "consistent" in params.datasets[dict(each)["dataset"]].splits:
+                config = kind.resolve(params, **dict(each)).as_json()
+                assert validated(kind, config, f"{stage} {each}: ").as_json() == config
 
 
 CHANGES = {

@@ -17,7 +17,7 @@ class FeaturesConfig(Section):
 
     prompt: Prompts
     class_names: ClassNames
-    resize: Resize | None  # of picture files; arrays hold squares
+    resize: Resize | None = None  # of picture files; arrays hold squares
     backbone: Backbone
     augmentation: Augmentation
     runtime: Runtime
