@@ -45,9 +45,9 @@ SWEEPS = {
         ("lft", "train.threshold", [0.5, 0.95]),
         ("lft", "train.scale", [14.3, 50]),
         ("lft", "train.logit_adjustment", [0]),
-        ("lft", "train.center", [False]),
         ("lft", "adapter.width", [16]),
     ],
+    "center": [(method, "train.center", [False, "labeled", 0.99]) for method in ("lp", "lft", "fft")],
     "paf": [
         ("ulfine", "paf.mu", [0, 0.03, 0.3, 1]),
         ("ulfine", "paf.update_every", [1]),
@@ -143,7 +143,8 @@ def run_once(table: Path, values: dict, method: str, change: str, seed: int) -> 
     )
     found = metrics(result.logits, result.summary, split["counts"]["labeled"])
     scores = found["validation"] | {name: found[name] for name in SHOWN if name.startswith("pl_")}
-    row = {"dataset": dataset, "method": method, "change": change, "parameters": key, "seed": seed}
+    code = digest(code_hashes()[CODE / "train.json"])[:8]
+    row = {"dataset": dataset, "method": method, "change": change, "parameters": key, "code": code, "seed": seed}
     row |= {name: None if scores[name] is None else round(scores[name], 4) for name in SHOWN}
     new = not table.exists()
     with table.open("a", encoding="utf-8", newline="") as file:

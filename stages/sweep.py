@@ -30,7 +30,7 @@ def main(config: SweepConfig, dataset: str, split: str, backbone: str, method: s
     at = Cell(dataset=dataset, split=split, backbone=backbone, method=method, seed=seed)
     device = prepare(config.runtime)
     inputs = Inputs(open_store(at.data), Features(at.features), config.backbone.feature_space, read_json(at.split))
-    inputs.require_validation("a sweep")
+    inputs.require_validation()
     values, trials = zip(*config.trials(), strict=True)
     part, indices = inputs.evaluated()["validation"]
     labels, groups = inputs.store.labels[part][indices], class_groups(inputs.counts)

@@ -16,11 +16,13 @@ from dvc.utils.hydra import apply_overrides
 from tests.helpers.project import ROOT, run, succeeded, write_params
 from tests.helpers.reruns import commit, copied
 from ulfine.__main__ import VERBS
-from ulfine.files import read_json, sha256
+from ulfine.files import digest, read_json, sha256
 from ulfine.params.base import read_yaml, validated
 from ulfine.params.inheritance import expanded
 from ulfine.params.reference import reference, schema
 from ulfine.params.root import load, params_of
+from ulfine.runner.code import code_hashes
+from ulfine.runner.jobs import CODE
 from ulfine.runner.resolve import CONFIGS
 from ulfine.runner.study import studies, with_study
 
@@ -81,9 +83,28 @@ def test_every_method_of_the_catalogue_fits_every_data_set():
         assert params_of(values | {"grid": values["grid"] | grid}, "").grid.dataset == [dataset]
 
 
+MADE = re.compile(
+    r"Made at commit `[0-9a-f]{7,40}` \(code of `(\w+)` (?:`([0-9a-f]{8})`|unknown)\)(; the code has changed since)?"
+)
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/cifar10.md", "docs/data.md", "docs/method.md"])
+def test_tables_say_with_which_code_they_were_made(path):
+    """A table stays where the code of its stage has moved on, but says so."""
+    text = " ".join((ROOT / path).read_text().split())
+    marks = MADE.findall(text)
+    assert marks and len(marks) == text.count("Made at commit")
+    for stage, made, changed in marks:
+        now = digest(code_hashes()[CODE / f"{stage}.json"])[:8]
+        expected = "" if made == now else "; the code has changed since"
+        assert changed == expected, f"{path}: the code of {stage} is {now}, the table's {made}"
+
+
 def test_a_stage_reads_back_every_configuration_of_the_catalogue():
     params = load(ROOT / "params.yaml")
-    methods = {"train": list(params.methods), "baseline": list(params.methods), "sweep": list(params.sweeps)}
+    scratch = [name for name, method in params.methods.items() if method.tune == "scratch"]
+    tuned = [name for name in params.methods if name not in scratch]
+    methods = {"train": tuned, "baseline": scratch, "sweep": list(params.sweeps)}
     for stage, kind in CONFIGS.items():
         asked = inspect.signature(kind.resolve).parameters
         names = {"dataset": params.datasets, "split": ["consistent"], "backbone": params.backbones}

@@ -69,7 +69,7 @@ def test_costs_at_equal_accuracy_by_hand():
     assert table[EQUAL].iloc[2:].isna().all(axis=None)
     assert table["train_seconds"].tolist() == [80, 10, 10, 10]
     alone = "no other cell with this data set, split and seed has a validation curve"
-    assert table[WHY].tolist() == ["", "", "no validation curve (train.validate_every: 0)", alone]
+    assert table[WHY].tolist() == ["", "", "no validation curve (validate_every: 0, or no picture held out)", alone]
     assert cost_table([cost("zero_shot", 0, trainable_params=0)], {})[WHY].tolist() == ["nothing is trained"]
 
 

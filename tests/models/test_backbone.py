@@ -1,12 +1,16 @@
 import json
 from argparse import Namespace
 
+import numpy as np
 import open_clip
 import pytest
 import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from tests.helpers.project import TINY_CLIP, write_backbone
+from ulfine.data.pictures import square
 from ulfine.models.backbone import build, load_image_tower, load_text_map, load_text_tower, save
 from ulfine.models.fetch import fetch
 from ulfine.params.backbone import Backbone
@@ -228,3 +232,14 @@ def test_a_tower_without_a_linear_projection_needs_the_joint_space(tmp_path):
     ):
         load_image_tower(tmp_path, spec())
     assert load_image_tower(tmp_path, spec(feature_space="joint"))(pictures()).shape == (3, 16)
+
+
+@pytest.mark.parametrize(("resize", "largest"), [("squash", 0), ("shortest", 0.02)])
+@pytest.mark.parametrize("size", [(50, 20), (32, 32), (23, 61)])
+def test_pictures_are_stored_as_the_model_takes_them(resize, largest, size):
+    """Of a squashed picture every byte; of a cropped one all but what resizing before cropping mixes in."""
+    rng = np.random.default_rng(0)
+    picture = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    options = PreprocessCfg(size=32, mode="RGB", mean=(0, 0, 0), std=(1, 1, 1), resize_mode=resize)
+    expected = image_transform_v2(options, is_train=False)(picture).permute(1, 2, 0).numpy()
+    assert np.abs(square(picture, 32, resize) / np.float32(255) - expected).mean() <= largest

@@ -89,12 +89,12 @@ def test_a_channel_that_is_the_same_everywhere_is_divided_by_one(inputs):
 def test_a_set_without_pictures_is_not_evaluated_and_refused_to_who_needs_it(inputs):
     inputs.store.labels["test"] = np.array([0])
     assert list(inputs.evaluated()) == ["test", "validation"]
-    inputs.require_validation("a sweep")
+    inputs.require_validation()
     inputs.split["indices"] = SPLIT["indices"] | {"validation": []}
     without = Inputs(inputs.store, inputs.features, inputs.space, inputs.split)
     assert list(without.evaluated()) == ["test"]
     with pytest.raises(ValueError, match="the split holds out no validation pictures, which a sweep needs; hold some"):
-        without.require_validation("a sweep")
+        without.require_validation()
 
 
 def test_the_pool_leaves_copies_out(inputs):

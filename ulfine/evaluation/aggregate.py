@@ -17,6 +17,7 @@ RUN = ["trainable_params", "params_digest", "stand_in"]
 MORE = ["pl_right_confidence", "pl_ece", "prior_error"]  # scores beyond those that identify a run
 COST = ["train_seconds", "images_seen", "flops", "trainable_params", "energy_joules", "peak_memory_mb", "device"]
 EQUAL = ["equal_accuracy", "steps_to_equal", "seconds_to_equal", "images_to_equal", "flops_to_equal"]
+UNTRAINED = "nothing is trained"
 WHY = "why_not_equal"  # the reason where EQUAL is empty
 PUBLISHED = ["published_images", "published_seconds", "published_flops"]
 TRIAL = ["accuracy", "acc_head", "acc_medium", "acc_tail", "ece", "acc_linear", "acc_text", "acc_fused"]  # of a sweep
@@ -64,7 +65,7 @@ def _why_not(cell: dict[str, Any]) -> str:
     """The reason why a cell has no cost at equal accuracy; empty for one that has a validation curve."""
     if cell.get("validation_curve"):
         return ""
-    return "nothing is trained" if not cell["trainable_params"] else "no validation curve (train.validate_every: 0)"
+    return "no validation curve (validate_every: 0, or no picture held out)" if cell["trainable_params"] else UNTRAINED
 
 
 def _as_published(cell: dict[str, Any], views: dict[str, int]) -> dict[str, float | None]:

@@ -22,6 +22,7 @@ from ulfine.evaluation.tables import (
     cells_table,
     class_table,
     classifiers_table,
+    compared_table,
     cost_table,
     difference_table,
     fusion_table,
@@ -169,6 +170,8 @@ def main_part(study: Study) -> Part:
         missing = [name for name in wanted if name not in methods_of(task[1])]
         beside = published_table(task, study.published)
         blocks += [score_table(task, study.tables["summary"], MAIN, missing), *([beside] if beside else [])]
+        compared = compared_table(task, study.tables["summary"])
+        blocks += [compared] if compared else []
         known = known or beside is not None
     texts = [*MAIN_TEXT, *([] if known else ["assets/published.csv has no figures of rivals on these data sets."])]
     return Part("main", "Main table", texts, blocks)

@@ -101,7 +101,9 @@ class Train(Section):
         description="compile the tower with torch.compile, after the first step; needs a C++ compiler on the CPU"
     )
     log_every: int = Field(ge=1, description="steps between two rows of history.csv")
-    validate_every: int = Field(ge=0, description="steps between two entries of validation.csv; 0: none")
+    validate_every: int = Field(
+        ge=0, description="steps between two entries of validation.csv; 0, or nothing held out: none"
+    )
     validate_pictures: int = Field(
         ge=0, description="validation pictures of each class that an entry is made from; 0: all that there are"
     )

@@ -1,6 +1,5 @@
 """Checks params.yaml before any work: its sections, the pairs that the grid asks for, the files they need."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,35 +78,21 @@ def _require_served(params: Params, dataset: str, split: str, available: Counts 
             with naming_classes(available.classes):
                 wanted = wanted_counts(section, available.by_class, seed)
                 require_enough(wanted, available)
-    _require_validation(params, dataset, section, wanted)
+    _require_validation(params, section, wanted)
     return wanted
 
 
-def _require_validation(params: Params, dataset: str, split: Split, wanted: Wanted | None) -> None:
+def _require_validation(params: Params, split: Split, wanted: Wanted | None) -> None:
     natural = isinstance(split, NaturalSplit | NaturalUnknownSplit)
     key = "validation_share" if natural else "validation"
     given = getattr(split, key)
     holds_out = any(wanted["validation"]) if wanted else given > 0
-    needs = next(_needs_validation(params, dataset), None)
-    if needs and not holds_out:
-        needed_by, instead = needs
+    if params.grid.sweep and not holds_out:
         why, more = (", as no class has 3", "more pictures of a class") if given else ("", f"{key} > 0")
         raise ValueError(
-            f"{key} = {given:g} holds out no picture{why}, which {needed_by} needs; give {more}, or {instead}"
+            f"{key} = {given:g} holds out no picture{why}, which sweeps.{params.grid.sweep[0]} needs; give {more}, or "
+            "leave it out of grid.sweep"
         )
-
-
-def _needs_validation(params: Params, dataset: str) -> Iterator[tuple[str, str]]:
-    """Each part of the grid that needs validation pictures, and the alternative to holding some out."""
-    for name in params.grid.sweep:
-        yield f"sweeps.{name}", "leave it out of grid.sweep"
-    for name in (*params.grid.method, *params.grid.baseline):
-        train = params.training(dataset, name)
-        if train and train.validate_every:
-            yield (
-                f"methods.{name} with validate_every = {train.validate_every}",
-                f"set methods.{name}.train.validate_every: 0",
-            )
 
 
 def _require_own_folders() -> None:

@@ -62,14 +62,14 @@ class Inputs:
         }
         return {name: (part, indices) for name, (part, indices) in found.items() if len(indices)}
 
-    def require_validation(self, needed_by: str) -> None:
+    def require_validation(self) -> None:
         """Refuse a split without validation pictures; the check of parameters knows only those that it can count.
 
         Raises:
-            ValueError: there are none; the message says what needs them.
+            ValueError: there are none, and a sweep needs them.
         """
         if not len(self.indices["validation"]):
             raise ValueError(
-                f"the split holds out no validation pictures, which {needed_by} needs; hold some out in its parameters "
+                "the split holds out no validation pictures, which a sweep needs; hold some out in its parameters "
                 "(validation, validation_share)"
             )

@@ -85,11 +85,8 @@ def train(
     """Train one method and predict. start: makes what the learner starts from, as new weights are drawn here.
 
     Raises:
-        ValueError: `validate_every` asks for validation pictures, and the split has none; DLF aligns the logits of two
-            classes; the loss is not finite.
+        ValueError: DLF aligns the logits of two classes; the loss is not finite.
     """
-    if options.validate_every:
-        inputs.require_validation(f"validate_every = {options.validate_every}")
     require_decides(len(inputs.counts), method.dlf)
     torch.manual_seed(key(seed, WEIGHTS))
     learner = Learner(start(), method, options).to(device)
@@ -97,7 +94,7 @@ def train(
     batches = Batches(views, inputs.store.labels["train"], inputs.indices, options, seed)
     share = None if inputs.pool_share is None else torch.tensor(inputs.pool_share, dtype=torch.float32, device=device)
     history = History(len(inputs.counts), share)
-    validate = validation(learner, views, inputs) if options.validate_every else list
+    validate = validation(learner, views, inputs) if "validation" in inputs.evaluated() else list
     loop = Loop(learner, batches, options, history, checkpoint, validate)
     cost = loop.run()
     weights = {name: tensor.cpu().numpy() for name, tensor in learner.trained().items()}
