@@ -190,14 +190,14 @@ def _differences(summary: pd.DataFrame) -> list[str]:
     for _, row in compared.iterrows():
         shown = [*(str(row[key]) for key in GROUP), row["versus"]]
         for score in columns:
-            ends = [[row[f"{score}_{kind}_{end}"] for end in ("low", "high")] for kind in ("t", "bootstrap")]
-            shown += [f"{100 * row[f'{score}_difference']:+.1f}", *map(_range, ends)]
+            keys = [["difference"], ["t_low", "t_high"], ["bootstrap_low", "bootstrap_high"]]
+            shown += [_points([row[f"{score}_{key}"] for key in of]) for of in keys]
         lines.append("| " + " | ".join(shown) + " |")
     return lines
 
 
-def _range(ends: list[float]) -> str:
-    return "" if pd.isna(ends[0]) else " to ".join(f"{100 * end:+.1f}" for end in ends)
+def _points(values: list[float]) -> str:
+    return "" if pd.isna(values[0]) else " to ".join(f"{100 * value:+.1f}" for value in values)
 
 
 def latex(summary: pd.DataFrame, study: str) -> str:
