@@ -4,9 +4,11 @@ Whether an engine runs a job again goes by files and parameters, not by what the
 reruns take minutes, and whether an output is stale stands in it.
 """
 
+import ast
 import copy
 import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.helpers import project
@@ -60,6 +62,13 @@ def made_from(this: Job, path: str) -> str:
     return digest([path, found["config"], inputs])
 
 
+def imports(text: str) -> Iterator[str]:
+    """The lines that import from the package, wherever they stand."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("ulfine."):
+            yield ast.unparse(node)
+
+
 def make(folder: Path) -> Path:
     """Fill `folder` with such a project: two splits, seeds and methods, one of these from scratch."""
     project.make_project(folder)
@@ -69,7 +78,7 @@ def make(folder: Path) -> Path:
             filled = {
                 "name": script.stem,
                 "arguments": re.search(r"^def main\((?:config: \w+(?:, )?)?(.*)\) -> None:$", text, re.MULTILINE)[1],
-                "imports": "\n    ".join(re.findall(r"^(?:    )?(from ulfine\..*)$", text, re.MULTILINE)),
+                "imports": "\n    ".join(imports(text)),
                 "made_from": inspect.getsource(made_from),
             }
             script.write_text(SCRIPT.format(**filled))
