@@ -143,8 +143,7 @@ def run_once(table: Path, values: dict, method: str, change: str, seed: int) -> 
     )
     found = metrics(result.logits, result.summary, split["counts"]["labeled"])
     scores = found["validation"] | {name: found[name] for name in SHOWN if name.startswith("pl_")}
-    code = digest(code_hashes()[CODE / "train.json"])[:8]
-    row = {"dataset": dataset, "method": method, "change": change, "parameters": key, "code": code, "seed": seed}
+    row = {"dataset": dataset, "method": method, "change": change, "parameters": key, "seed": seed}
     row |= {name: None if scores[name] is None else round(scores[name], 4) for name in SHOWN}
     new = not table.exists()
     with table.open("a", encoding="utf-8", newline="") as file:

@@ -12,7 +12,8 @@ from benchmarks.cell import FirstCell
 from benchmarks.measured import Found, quartiles, ratios, report
 from ulfine.params.sweep import applied
 from ulfine.training.checkpoint import Checkpoint
-from ulfine.training.sweep import Trial, heads, train_together
+from ulfine.training.run import views_for
+from ulfine.training.sweep import Trial, heads, train_once
 
 ROUNDS, STEPS = 5, 50
 VALUES = {
@@ -37,7 +38,9 @@ def main() -> None:
 
         def logits(of: list[Trial]) -> dict[str, np.ndarray]:
             checkpoint = Checkpoint(Path(folder) / "x.pt", first.device)
-            return train_together(heads(first.inputs, of, 0, first.device), first.inputs, 0, checkpoint)
+            learner = heads(first.inputs, of, 0, first.device)
+            views = views_for(first.inputs, learner, first.augmentation, first.device)
+            return train_once(learner, views, first.inputs, 0, checkpoint)
 
         for method in VALUES:
             many = trials(first, method)
