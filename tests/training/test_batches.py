@@ -37,7 +37,7 @@ class Recorder:
 
     strong = weak
 
-    def plain(self, _part, indices):
+    def whole(self, indices):
         return -torch.from_numpy(indices)
 
     def minimalist(self, indices, _seed, done):
@@ -124,6 +124,7 @@ def test_pictures_may_be_enlarged_before_they_are_augmented():
     assert torch.equal(views.weak(chosen, 9), weak_views(large, options.weak, 9))
     assert torch.equal(views.strong(chosen, 9), strong_views(large, options, 9))
     assert torch.equal(views.resized_crop(chosen, 9), resized_crops(large, 9))
+    assert torch.equal(views.whole(chosen), large)
     assert views.plain("train", chosen).shape == (2, 8, 8, 3)  # the network enlarges what is not augmented
     stored = PictureViews(store, augmentation(), CPU, doubled)
     assert stored.weak(chosen, 9).shape == (2, 8, 8, 3)

@@ -49,6 +49,9 @@ class Views(Protocol):
     def strong(self, indices: np.ndarray, seed: int) -> Tensor:
         """Strong views."""
 
+    def whole(self, indices: np.ndarray) -> Tensor:
+        """No augmentation, at the size of the other views."""
+
     def resized_crop(self, indices: np.ndarray, seed: int) -> Tensor:
         """Random crops, resized."""
 
@@ -80,6 +83,10 @@ class CachedViews:
         """(B, D), one of the strong views of each."""
         return self._drawn("strong", indices, seed)
 
+    def whole(self, indices: np.ndarray) -> Tensor:
+        """(B, D)."""
+        return self.plain("train", indices)
+
     def plain(self, part: str, indices: np.ndarray) -> Tensor:
         """(B, D)."""
         return sent(self.views["test" if part == "test" else "plain"][indices], self.device)
@@ -109,22 +116,23 @@ class PictureViews:
 
     def weak(self, indices: np.ndarray, seed: int) -> Tensor:
         """(B, side, side, 3) uint8."""
-        return weak_views(self._taken(indices), self.augmentation.weak, seed)
+        return weak_views(self.whole(indices), self.augmentation.weak, seed)
 
     def strong(self, indices: np.ndarray, seed: int) -> Tensor:
         """(B, side, side, 3) uint8."""
-        return strong_views(self._taken(indices), self.augmentation, seed)
+        return strong_views(self.whole(indices), self.augmentation, seed)
 
     def resized_crop(self, indices: np.ndarray, seed: int) -> Tensor:
         """(B, side, side, 3) uint8."""
-        return resized_crops(self._taken(indices), seed)
+        return resized_crops(self.whole(indices), seed)
 
     def minimalist(self, indices: np.ndarray, seed: int, done: float) -> Tensor:
         """(B, side, side, 3) uint8."""
-        return minimalist_views(self._taken(indices), seed, done)
+        return minimalist_views(self.whole(indices), seed, done)
 
     @torch.no_grad()
-    def _taken(self, indices: np.ndarray) -> Tensor:
+    def whole(self, indices: np.ndarray) -> Tensor:
+        """(B, side, side, 3) uint8."""
         return self.enlarge(self.plain("train", indices))
 
     def plain(self, part: str, indices: np.ndarray) -> Tensor:
@@ -187,7 +195,7 @@ class Batches:
             case "weak":
                 return self.views.weak(indices, seed)
             case "plain":
-                return self.views.plain("train", indices)
+                return self.views.whole(indices)
             case "resized_crop":
                 return self.views.resized_crop(indices, seed)
             case "minimalist":
