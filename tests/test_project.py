@@ -16,6 +16,7 @@ from dvc.utils.hydra import apply_overrides
 from tests.helpers.project import ROOT, run, succeeded, write_params
 from tests.helpers.reruns import commit, copied
 from ulfine.__main__ import VERBS
+from ulfine.config.features import FeaturesConfig
 from ulfine.files import digest, read_json, sha256
 from ulfine.params.base import read_yaml, validated
 from ulfine.params.inheritance import expanded
@@ -81,6 +82,15 @@ def test_every_method_of_the_catalogue_fits_every_data_set():
             "baseline": [name for name, method in methods.items() if method.tune == "scratch"],
         }
         assert params_of(values | {"grid": values["grid"] | grid}, "").grid.dataset == [dataset]
+
+
+def test_the_shape_of_pictures_is_asked_of_files_alone():
+    """A tower that takes squashed pictures may have arrays, which hold squares, as they are."""
+    params = load(ROOT / "params.yaml")
+    asked = {name: FeaturesConfig.resolve(params, name, "siglip-vit-b16").resize for name in params.datasets}
+    found = {name: resize for name, resize in asked.items() if resize}
+    shortest = dict.fromkeys(["cifar10-images", "openclipart", "food101"], "shortest")
+    assert found == shortest | {"food101-squash": "squash"}
 
 
 MADE = re.compile(

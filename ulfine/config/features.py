@@ -29,7 +29,7 @@ class FeaturesConfig(Section):
         return cls(
             prompt=chosen.prompt,
             class_names=chosen.class_names,
-            resize=getattr(chosen.source, "resize", None),
+            resize=chosen.source.resize if chosen.source.has_files else None,
             backbone=params.backbones[backbone],
             augmentation=params.augmentation(dataset),
             runtime=params.runtime,

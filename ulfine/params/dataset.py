@@ -1,7 +1,7 @@
 """`datasets`: where pictures come from, and the long-tailed splits cut from them."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
@@ -13,6 +13,7 @@ T = TypeVar("T", bound=Section)
 class ArraySource(Section):
     """A NumPy archive with train_images, train_labels, test_images, test_labels and classes."""
 
+    has_files: ClassVar[bool] = False
     kind: Literal["npz"] = Field(description="a NumPy archive in the repository")
     path: PathText = Field(description="the archive, relative to the repository")
     sha256: Sha256
@@ -43,6 +44,7 @@ class FolderSource(Section):
     test/, or beside the classes, or in the folder that `unlabeled` names, which may lie anywhere.
     """
 
+    has_files: ClassVar[bool] = True
     kind: Literal["folder"] = Field(description="an ImageFolder")
     path: PathText = Field(description="the folder that holds train/ and test/, or with test_share the classes")
     test_share: float | None = Field(
@@ -77,6 +79,11 @@ class TorchvisionSource(Section):
     def _fits_files_alone(self) -> "TorchvisionSource":
         return _fitting_files(self, "name", "Food101")
 
+    @property
+    def has_files(self) -> bool:
+        """Whether its pictures are files of any shape, not arrays of squares."""
+        return self.name == "Food101"
+
 
 class CheckedFile(Section):
     """A file and its hash."""
@@ -102,12 +109,17 @@ class ImageNetSource(Section):
     def _fits_files_alone(self) -> "ImageNetSource":
         return _fitting_files(self, "form", "folder")
 
+    @property
+    def has_files(self) -> bool:
+        """Whether its pictures are files of any shape, not arrays of squares."""
+        return self.form == "folder"
+
 
 def _fitting_files(source: T, key: str, of_files: str) -> T:
     """Refuse options about files where `key` names a source of arrays."""
-    value = getattr(source, key)
     for option, given, usual in (("broken", source.broken, "stop"), ("resize", source.resize, "shortest")):
-        if given != usual and value != of_files:
+        if given != usual and not source.has_files:
+            value = getattr(source, key)
             raise ValueError(f"{option} = {given!r} with {key} = {value!r}: needs picture files (allowed: {of_files})")
     return source
 
