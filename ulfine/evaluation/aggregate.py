@@ -1,5 +1,6 @@
 """Tables over the cells of a grid."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -25,6 +26,7 @@ SHOWN = [
     "accuracy", "acc_head", "acc_medium", "acc_tail", "ece",
     "pl_accuracy", "pl_coverage", "pl_tail_recall", "pl_wrong_confidence",
 ]  # fmt: skip
+DIFFERENCES = ["less", "accuracy", "over seeds", "over pictures", "tail", "over seeds", "over pictures"]
 ALPHA = 0.05  # of the intervals of summary.csv
 ROUNDING = 1e-12  # a mean of equal numbers need not equal them
 STAND_IN = "Stand-in tower ({names}): says nothing about CLIP."
@@ -123,14 +125,12 @@ def with_intervals(summary: pd.DataFrame, cells: list[dict[str, Any]], draws: in
     groups: dict[tuple, dict[int, dict[str, Any]]] = {}
     for cell in cells:
         groups.setdefault(tuple(cell[key] for key in GROUP), {})[cell["seed"]] = cell
-    rows = []
-    for names in zip(*(summary[key] for key in GROUP), strict=True):
-        trained = (
-            other
-            for other, members in groups.items()
-            if other[:-1] == names[:-1] and next(iter(members.values()))["trainable_params"]
-        )
-        rows.append(_compared(groups, names, next(trained, names), draws))
+    first: dict[tuple, tuple] = {}  # that trains, by data set, split and backbone
+    for names, members in groups.items():
+        if next(iter(members.values()))["trainable_params"]:
+            first.setdefault(names[:-1], names)
+    every = summary[GROUP].itertuples(index=False, name=None)
+    rows = [_compared(groups, names, first.get(names[:-1], names), draws) for names in every]
     return pd.concat([summary, pd.DataFrame(rows, index=summary.index)], axis=1)
 
 
@@ -173,27 +173,28 @@ def markdown(summary: pd.DataFrame, study: str) -> str:
 
 
 def _differences(summary: pd.DataFrame) -> list[str]:
-    """The second table of summary.md, of methods that have another to be compared with."""
-    compared = summary[summary["accuracy_difference"].notna()]
-    if compared.empty:
+    """The second table of summary.md."""
+    rows = list(differences(summary))
+    if not rows:
         return []
-    header = [*GROUP, "less"]
-    columns = {"accuracy": "accuracy", "acc_tail": "tail"}
-    for name in columns.values():
-        header += [name, "over seeds", "over pictures"]
+    header = [*GROUP, *DIFFERENCES]
     lines = [
         "",
         "Points, paired by seed, with 95 % intervals over seeds (Student's, from three on) and over test pictures",
     ]
     lines += ["(bootstrap within each class).", "", "| " + " | ".join(header) + " |"]
-    lines += ["|" + "---|" * (len(GROUP) + 1) + "---:|" * (len(header) - len(GROUP) - 1)]
-    for _, row in compared.iterrows():
-        shown = [*(str(row[key]) for key in GROUP), row["versus"]]
-        for score in columns:
+    lines += ["|" + "---|" * (len(GROUP) + 1) + "---:|" * (len(DIFFERENCES) - 1)]
+    return lines + ["| " + " | ".join([*names, *shown]) + " |" for names, shown in rows]
+
+
+def differences(summary: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """Of each method that has another to be compared with: its names by GROUP, and the text of DIFFERENCES."""
+    for _, row in summary[summary["accuracy_difference"].notna()].iterrows():
+        shown = [str(row["versus"])]
+        for score in MEMBERS:
             keys = [["difference"], ["t_low", "t_high"], ["bootstrap_low", "bootstrap_high"]]
             shown += [_points([row[f"{score}_{key}"] for key in of]) for of in keys]
-        lines.append("| " + " | ".join(shown) + " |")
-    return lines
+        yield tuple(str(row[key]) for key in GROUP), shown
 
 
 def _points(values: list[float]) -> str:

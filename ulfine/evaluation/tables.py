@@ -5,6 +5,7 @@ from itertools import chain
 
 import pandas as pd
 
+from ulfine.evaluation.aggregate import DIFFERENCES, differences
 from ulfine.evaluation.loaded import AGREEMENT, CLASSIFIERS, Loaded, methods_of
 from ulfine.evaluation.page import Row, Table, Text
 from ulfine.evaluation.pictures import Shown
@@ -106,28 +107,15 @@ def score_table(task: Task, summary: pd.DataFrame, scores: dict[str, str], missi
 
 
 def compared_table(task: Task, summary: pd.DataFrame) -> Table | None:
-    """Differences from another method with their intervals, as summary.csv has them; None where there are none."""
-    names, _ = task
-    here = [summary[key] == names[key] for key in ("dataset", "split", "backbone")]
-    rows = summary[here[0] & here[1] & here[2] & summary["accuracy_difference"].notna()]
-    found = []
-    for _, row in rows.iterrows():
-        cells = [Text(str(row["method"])), Text(str(row["versus"]))]
-        for score in ("accuracy", "acc_tail"):
-            cells.append(_points(row[f"{score}_difference"]))
-            cells += [_points(*row[[f"{score}_{kind}_low", f"{score}_{kind}_high"]]) for kind in ("t", "bootstrap")]
-        found.append(Row(cells))
-    header = ["method", "less"]
-    for name in ("accuracy", "tail"):
-        header += [name, "over seeds", "over pictures"]
-    caption = f"{title(names)}: differences paired by seed, points, with 95 % intervals"
-    return Table(caption, header, found, text=2) if found else None
-
-
-def _points(*values: float) -> Text:
-    if any(pd.isna(value) for value in values):
-        return NOTHING
-    return Text(" to ".join(f"{100 * value:+.1f}" for value in values))
+    """Differences from another method with their intervals, as summary.md has them; None where there are none."""
+    here = tuple(task[0].values())
+    rows = [
+        Row([Text(method), *(Text(each) if each else NOTHING for each in shown)])
+        for (*where, method), shown in differences(summary)
+        if tuple(where) == here
+    ]
+    caption = f"{title(task[0])}: differences paired by seed, points, with 95 % intervals"
+    return Table(caption, ["method", *DIFFERENCES], rows, text=2) if rows else None
 
 
 def _best(means: pd.Series, score: str) -> float | None:

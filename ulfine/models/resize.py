@@ -9,8 +9,9 @@ from torch import Tensor
 from ulfine.params.augmentation import Augmentation
 
 
-def resized(x: Tensor, side: int, interpolation: str) -> Tensor:
-    """(B, 3, old, old) in [0, 1] to (B, 3, side, side), with antialiasing; as it is where it has that side."""
+def resized(images: Tensor, side: int, interpolation: str) -> Tensor:
+    """(B, old, old, 3) uint8 to (B, 3, side, side) in [0, 1], with antialiasing."""
+    x = images.permute(0, 3, 1, 2).float() / 255
     if x.shape[-1] == side:
         return x
     return F.interpolate(x, size=(side, side), mode=interpolation, antialias=True).clamp(0, 1)
@@ -20,7 +21,7 @@ def resized_bytes(images: Tensor, side: int, interpolation: str) -> Tensor:
     """(B, old, old, 3) uint8 to (B, side, side, 3) uint8, rounded."""
     if images.shape[1] == side:
         return images
-    x = resized(images.permute(0, 3, 1, 2).float() / 255, side, interpolation)
+    x = resized(images, side, interpolation)
     return x.mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 

@@ -64,7 +64,7 @@ class ImageTower(nn.Module):
 
     def prepare(self, images: Tensor) -> Tensor:
         """(B, side, side, 3) uint8 to normalised (B, 3, resolution, resolution) float32."""
-        x = resized(images.permute(0, 3, 1, 2).float() / 255, self.backbone.resolution, self.interpolation)
+        x = resized(images, self.backbone.resolution, self.interpolation)
         return ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def distances(self) -> Iterator[tuple[nn.Parameter, int]]:

@@ -72,7 +72,7 @@ class WideResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, side, side, 3) uint8 to (B, 64 width) features."""
-        x = resized(images.permute(0, 3, 1, 2).float() / 255, self.resolution, INTERPOLATION)
+        x = resized(images, self.resolution, INTERPOLATION)
         x = ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         return _activation(self.norm(self.blocks(self.stem(x)))).mean((2, 3))
 

@@ -108,6 +108,11 @@ class Train(Section):
         ge=0, description="validation pictures of each class that an entry is made from; 0: all that there are"
     )
 
+    @property
+    def center_decay(self) -> float | None:
+        """EMA decay of the mean where it moves; None where it stays, or there is none."""
+        return None if isinstance(self.center, bool | str) else self.center
+
     @model_validator(mode="after")
     def _belongs_together(self) -> "Train":
         if "labeled" not in self.losses:
@@ -126,8 +131,10 @@ class Train(Section):
             )
         if self.batch_size % self.accumulate:
             raise ValueError(f"accumulate = {self.accumulate} does not divide batch_size = {self.batch_size}")
-        if self.accumulate > 1 and not isinstance(self.center, bool | str):
-            raise ValueError(f"center = {self.center:g}: a moving mean needs the whole batch at once (accumulate: 1)")
+        if self.accumulate > 1 and self.center_decay is not None:
+            raise ValueError(
+                f"center = {self.center_decay:g}: a moving mean needs the whole batch at once (accumulate: 1)"
+            )
         if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
             raise ValueError("nesterov: true needs optimizer: sgd and momentum > 0")
         return self

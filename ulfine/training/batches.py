@@ -130,7 +130,6 @@ class PictureViews:
         """(B, side, side, 3) uint8."""
         return minimalist_views(self.whole(indices), seed, done)
 
-    @torch.no_grad()
     def whole(self, indices: np.ndarray) -> Tensor:
         """(B, side, side, 3) uint8."""
         return self.enlarge(self.plain("train", indices))

@@ -87,9 +87,7 @@ def train(
     Raises:
         ValueError: DLF aligns the logits of two classes; the loss is not finite.
     """
-    require_decides(len(inputs.counts), method.dlf)
-    torch.manual_seed(key(seed, WEIGHTS))
-    learner = Learner(start(), method, options).to(device)
+    learner = new_learner(inputs, start, method, options, seed, device)
     views = views_for(inputs, learner, augmentation, device)
     batches = Batches(views, inputs.store.labels["train"], inputs.indices, options, seed)
     share = None if inputs.pool_share is None else torch.tensor(inputs.pool_share, dtype=torch.float32, device=device)
@@ -107,6 +105,19 @@ def train(
             history.rows,
             {name: cosines(rows).cpu().numpy() for name, rows in learner.classifiers().items()},
         )
+
+
+def new_learner(
+    inputs: Inputs, start: Callable[[], Start], method: Method, options: Train, seed: int, device: torch.device
+) -> Learner:
+    """A learner before its first step. start: makes what it starts from, as new weights are drawn here.
+
+    Raises:
+        ValueError: DLF aligns the logits of two classes.
+    """
+    require_decides(len(inputs.counts), method.dlf)
+    torch.manual_seed(key(seed, WEIGHTS))
+    return Learner(start(), method, options).to(device)
 
 
 def views_for(inputs: Inputs, learner: Learner, augmentation: Augmentation, device: torch.device) -> Views:

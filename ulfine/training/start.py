@@ -36,8 +36,7 @@ def start_from_text(inputs: Inputs, train: Train, make_encoder: Callable[[], nn.
     nothing at all, for views that are cached features.
     """
     image_mean, text = centred(inputs, train.center)
-    decay = None if isinstance(train.center, bool | str) else train.center
-    encoder = UnitFeatures(make_encoder(), image_mean, decay)
+    encoder = UnitFeatures(make_encoder(), image_mean, train.center_decay)
     return Start(encoder, linear_classifier(inputs, train, text, image_mean), text, inputs.log_prior())
 
 

@@ -12,12 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ulfine.methods.dlf import require_decides
 from ulfine.params.augmentation import Augmentation
 from ulfine.params.base import Section
 from ulfine.params.method import Method
 from ulfine.params.train import Train
-from ulfine.rng import WEIGHTS, key
 from ulfine.training.batches import Batches, Views
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.history import Rows
@@ -25,8 +23,8 @@ from ulfine.training.inputs import Inputs
 from ulfine.training.learner import Learner
 from ulfine.training.loop import Loop
 from ulfine.training.predict import predict
-from ulfine.training.run import views_for
-from ulfine.training.start import start_from_text
+from ulfine.training.run import new_learner, views_for
+from ulfine.training.start import Start, start_from_text
 
 TOGETHER = 128  # heads; more would only take more memory
 CONSTANTS = {  # what may differ between heads that train as one
@@ -104,9 +102,11 @@ def _with_tensors(sections: list[Section], names: tuple[str, ...], device: torch
 def heads(inputs: Inputs, trials: list[Trial], seed: int, device: torch.device) -> Learner:
     """A learner of as many heads as there are trials on cached features, which `groups` has put together."""
     method, train = stacked(trials, device)
-    torch.manual_seed(key(seed, WEIGHTS))
-    start = start_from_text(inputs, train)
-    return Learner(start.by_head(len(trials), train.scale), method, train).to(device)
+
+    def start() -> Start:
+        return start_from_text(inputs, train).by_head(len(trials), train.scale)
+
+    return new_learner(inputs, start, method, train, seed, device)
 
 
 def sweep(
@@ -131,13 +131,11 @@ def sweep(
         if positions[0] in rows:
             continue
         method, train = trials[positions[0]]
-        require_decides(len(inputs.counts), method.dlf)
         if method.cached:
             learner = heads(inputs, [trials[n] for n in positions], seed, device)
         else:
-            torch.manual_seed(key(seed, WEIGHTS))
-            start = start_from_text(inputs, train, partial(encoder, method, train))
-            learner = Learner(start, method, train).to(device)
+            start = partial(start_from_text, inputs, train, partial(encoder, method, train))
+            learner = new_learner(inputs, start, method, train, seed, device)
         views = views_for(inputs, learner, augmentation, device)
         logits = train_once(learner, views, inputs, seed, Checkpoint(checkpoint.path.with_suffix(".part"), device))
         for head, position in enumerate(positions):
