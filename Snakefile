@@ -13,3 +13,10 @@ rule all:
     input:
         rules.aggregate.output,
         rules.report.output,
+
+
+rule downloads:
+    """All that needs a network: pictures and backbones. Then the rest runs on machines without one."""
+    input:
+        expand(rules.data.output, dataset=PARAMETERS.grid.dataset),
+        expand(rules.backbone.output, backbone=PARAMETERS.grid.backbone),

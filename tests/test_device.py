@@ -167,12 +167,12 @@ def test_both_engines_refuse_it_before_any_work_but_where_jobs_run_elsewhere(tin
     use(tiny, FAR)
     (tiny / "snakemake_executor_plugin_elsewhere").mkdir()
     (tiny / "snakemake_executor_plugin_elsewhere/__init__.py").write_text(ELSEWHERE)
-    snakemake = ("snakemake", "--cores", "1", "artifacts/data/shapes", "--forcerun", "data")
+    snakemake = ("snakemake", "--cores", "1", "artifacts/features/shapes/tiny", "--forcerun", "features")
     line = "params.yaml: runtime.device = 'cuda:99' is not here (allowed: cpu"
     for command in (snakemake, ("ulfine", "preflight"), ("python", "-m", "stages.resolve")):
         done = run(tiny, *command)
         assert done.returncode != 0 and line in done.stderr and "Traceback" not in done.stderr
-        assert "rule data:" not in done.stderr
+        assert "rule features:" not in done.stderr
     succeeded(run(tiny, *snakemake, "--dry-run"))
     done = run(tiny, "env", f"PYTHONPATH={tiny}", *snakemake, "--executor", "elsewhere", "--jobs", "1")
     assert line not in done.stderr and "started a job elsewhere" in done.stderr

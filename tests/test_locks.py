@@ -2,7 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ulfine.locks import alone, holder
+from ulfine.locks import alone, any_of, holder
 
 WAITING = """
 from pathlib import Path
@@ -38,3 +38,12 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path, monkeypatch):
     assert holder(Path("a/b.log")) is None
     with alone(Path("a/b.log"), "next"):
         pass
+
+
+def test_one_of_several_locks_is_taken_and_no_other(tmp_path):
+    paths = [tmp_path / "a/0", tmp_path / "a/1"]
+    with any_of(paths, "first") as mine:
+        assert mine == paths[0] and holder(paths[0]) == "first" and holder(paths[1]) is None
+        with any_of(paths, "second") as other:
+            assert other == paths[1]
+    assert holder(paths[0]) is None

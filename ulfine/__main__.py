@@ -16,6 +16,8 @@ from ulfine.runner.dvc_lock import mend
 from ulfine.runner.engines import at_work, tell_dvc, unlock
 from ulfine.runner.fingerprints import Tree
 from ulfine.runner.jobs import PARAMS, jobs
+from ulfine.runner.plan import Plan
+from ulfine.runner.plan import table as planned
 from ulfine.runner.preflight import checked
 from ulfine.runner.reconcile import commit
 from ulfine.runner.resolve import resolved
@@ -116,6 +118,13 @@ def print_status() -> None:
     print(table(found))
 
 
+def print_plan() -> None:
+    """Print what is left of the grid and what it needs, by stage."""
+    params = load(PARAMS)
+    print(f"study {params.study}, on {params.runtime.device} with {params.runtime.num_threads} threads")
+    print(planned(Plan(params, Tree(resolved(params)))))
+
+
 def print_verified() -> None:
     """Read every artifact again, and print what is not as it was made."""
     problems, files = verify(Tree(resolved(load(PARAMS))))
@@ -159,6 +168,7 @@ VERBS = {
     "status": Verb(
         print_status, "tell which jobs of the grid are done, stale, missing or failed, and why", "ulfine status"
     ),
+    "plan": Verb(print_plan, "tell what is left of the grid, and what time, memory and disk that needs", "ulfine plan"),
     "table": Verb(
         print_table, "print the summary, the verdicts and the page of the study", "make repro && ulfine table"
     ),

@@ -1,6 +1,7 @@
 """Locks of files: one process at a time. The kernel frees the lock of a process that was killed."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -8,6 +9,8 @@ try:
     import fcntl
 except ImportError:  # not on Windows
     fcntl = None
+
+EVERY = 0.5  # seconds between two looks at several locks
 
 
 @contextmanager
@@ -30,6 +33,29 @@ def alone(path: Path, who: str) -> Iterator[Callable[[str], None]]:
         file.truncate(0)
         note(who)
         yield note
+
+
+@contextmanager
+def any_of(paths: Sequence[Path], who: str) -> Iterator[Path]:
+    """Wait until no other process has one of `paths`, and keep others away from that one; gives it.
+
+    The file begins with `who` has it, and stays.
+    """
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    told = False
+    while True:
+        for path in paths:
+            with path.open("ab+", buffering=0) as file:
+                if _locked(file.fileno()):
+                    file.truncate(0)
+                    file.write(f"{who}\n".encode())
+                    yield path
+                    return
+        if not told:
+            print(f"waiting for {' or '.join(holder(path) or 'another process' for path in paths)}", flush=True)
+            told = True
+        time.sleep(EVERY)
 
 
 def holder(path: Path) -> str | None:

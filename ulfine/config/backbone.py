@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class BackboneConfig(Section):
-    """One tower, and where to compute."""
+    """One tower, and how many threads assemble it: without a GPU, as the machine with a network may have none."""
 
     backbone: Backbone
     runtime: Runtime
@@ -19,4 +19,4 @@ class BackboneConfig(Section):
     @classmethod
     def resolve(cls, params: "Params", backbone: str) -> "BackboneConfig":
         """The configuration of one backbone."""
-        return cls(backbone=params.backbones[backbone], runtime=params.runtime)
+        return cls(backbone=params.backbones[backbone], runtime=params.runtime.model_copy(update={"device": "cpu"}))

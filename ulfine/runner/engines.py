@@ -12,15 +12,19 @@ import subprocess
 import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 
+from ulfine.files import write_text
 from ulfine.locks import holder
 from ulfine.runner.guard import ENGINES
 
 TABLE = Path(".dvc/tmp/rwlock")
 BETWEEN = Path(".dvc/tmp/lock")  # which DVC holds while none of its stages runs
 ALIVE = Path(".snakemake/alive.lock")  # which every Snakemake that runs here shares
+LATEST = Path(".snakemake/run.id")  # of the Snakemake that was started last
+RUN = "ULFINE_RUN"  # the same, in the environment
 LEFT = (Path(".snakemake/locks"), Path(".snakemake/incomplete"))
 LOCAL = Path(".dvc/config.local")  # DVC's settings of this place alone
 IN_USE = ("artifacts", "results")
@@ -54,6 +58,25 @@ def hold() -> None:
     except LockError:
         raise ValueError(f"{at_work() or 'another engine'} is at work here; wait for it, or stop it") from None
     atexit.register(held.close)
+
+
+def begin_run() -> None:
+    """Name this run of Snakemake, here and in the jobs that it sends to a cluster."""
+    os.environ[RUN] = str(uuid4())
+    write_text(LATEST, os.environ[RUN])
+
+
+def require_same_run() -> None:
+    """Refuse, in a job of a cluster, to begin for an engine that was killed since and has a successor.
+
+    The successor sends its own job, and what both make would be removed and made twice.
+
+    Raises:
+        ValueError: another run has begun.
+    """
+    mine = os.environ.get(RUN)
+    if mine and LATEST.read_text(encoding="utf-8") != mine:
+        raise ValueError("left over: Snakemake was started again since, and does this itself")
 
 
 def recover() -> None:

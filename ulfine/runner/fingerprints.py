@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 from ulfine.files import json_text, md5, read_json, write_if_changed
 
 MEMORY = Path("artifacts/fingerprints")  # what was hashed before, by path; may be deleted at any time
+SECOND = 10**9  # nanoseconds
+COARSEST = 2 * SECOND  # of times of files, as FAT has them
 STAMP = ".snakemake_timestamp"  # which Snakemake leaves inside folder outputs; it is in .dvcignore
 
 
@@ -60,12 +63,17 @@ def fingerprint(path: str, *, afresh: bool = False) -> Fingerprint | None:
     known = {} if afresh or not memory.exists() else read_json(memory)
     found = {}
     for inside, stat in sorted(_walk(here, "")):
-        size, time = stat.st_size, stat.st_mtime_ns
+        size, changed = stat.st_size, stat.st_mtime_ns
         before = known.get(inside)
-        found[inside] = before if before and before[:2] == [size, time] else [size, time, md5(here / inside)]
-    write_if_changed(memory, found)
+        found[inside] = before if before and before[:2] == [size, changed] else [size, changed, md5(here / inside)]
+    write_if_changed(memory, {inside: entry for inside, entry in found.items() if not _may_change_unseen(entry[1])})
     files = {inside: entry[2] for inside, entry in found.items()}
     return Fingerprint(folder_md5(files), files)
+
+
+def _may_change_unseen(time_ns: int) -> bool:
+    """Whether a file with this time could be written again and keep it: where a file system counts whole seconds."""
+    return time_ns % SECOND == 0 and time.time_ns() - time_ns < COARSEST
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:

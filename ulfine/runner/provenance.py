@@ -30,11 +30,12 @@ def origin(job: Job, tree: Tree | None = None) -> dict[str, Any]:
     return {"config": tree.values(job.config), "inputs": inputs}
 
 
-def write_provenance(job: Job, made_from: dict[str, Any]) -> None:
-    """Write down what the outputs that are there were made from."""
+def write_provenance(job: Job, made_from: dict[str, Any], usage: dict[str, Any] | None = None) -> None:
+    """Write down what the outputs that are there were made from. usage: what that took and where, if known."""
     prints = {path: fingerprint(path) for path in job.outputs}
     outputs = {path: {"md5": found.md5, "files": found.files} for path, found in prints.items()}
-    write_json(job.file(PROVENANCE, ".json"), made_from | {"outputs": outputs, "command": job.command})
+    made = made_from | {"outputs": outputs, "command": job.command, "usage": usage}
+    write_json(job.file(PROVENANCE, ".json"), made)
 
 
 def read_provenance(job: Job) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import argparse
 import atexit
 import inspect
 import os
+import socket
 import sys
 import time
 import traceback
@@ -14,12 +15,15 @@ from pathlib import Path
 
 from ulfine.errors import explained
 from ulfine.files import read_json
-from ulfine.locks import alone
+from ulfine.locks import alone, holder
 from ulfine.params.base import validated
 from ulfine.runner.code import refresh_code
+from ulfine.runner.devices import own_device
+from ulfine.runner.fingerprints import Tree
 from ulfine.runner.guard import StoppedError, keep_watch, stop_behind
 from ulfine.runner.jobs import RESOLVE, Job, job
-from ulfine.runner.provenance import DONE, FAILED, STOPPED, log_of, origin, write_provenance
+from ulfine.runner.provenance import DONE, FAILED, STOPPED, difference, log_of, origin, write_provenance
+from ulfine.runner.usage import usage
 
 IS_SCRIPT = Path(sys.argv[0]).parent.name == "stages"  # tests and notebooks import stages
 
@@ -72,11 +76,20 @@ def _configured(this: Job, kind: type | None) -> dict[str, object]:
 
 
 def _logged(this: Job, work: Callable[[], None]) -> None:
-    """Do the work while no other process does the same job, and leave a log of how it went."""
-    who = f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}: {this.command}"
+    """Do the work while no other process does the same job, and leave a log of how it went.
+
+    What another process did while this one waited for it is not done twice: a cluster goes on with the jobs of an
+    engine that was killed, and the next engine starts them again.
+    """
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    who = f"process {os.getpid()} on {socket.gethostname()} since {since}: {this.command}"
+    before = holder(log_of(this))
     with alone(log_of(this), who) as note:
         try:
-            _do(this, work)
+            if before and difference(this, Tree()) is None:
+                print(f"{before}: has just done this")
+            else:
+                _do(this, work, who)
         except (StoppedError, Exception) as error:
             stop = stop_behind(error)
             if stop:
@@ -87,17 +100,19 @@ def _logged(this: Job, work: Callable[[], None]) -> None:
         note(DONE)
 
 
-def _do(this: Job, work: Callable[[], None]) -> None:
+def _do(this: Job, work: Callable[[], None], who: str) -> None:
     """Do the work, and write down what its outputs were made from."""
     if this.stage == RESOLVE:
         work()
         return
     refresh_code(this)
     made_from = origin(this)
-    work()
+    device = (made_from["config"].get("runtime") or {}).get("device")
+    with own_device(device or "cpu", who):
+        work()
     if origin(this)["config"] != made_from["config"]:  # the engines would record the new values with the old results
         raise ValueError(f"{this.config}: changed while this ran; run again")
-    write_provenance(this, made_from)
+    write_provenance(this, made_from, usage(device, this.outputs))
 
 
 def _require_own_package() -> None:

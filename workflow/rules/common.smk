@@ -5,15 +5,17 @@ Wrong parameters stop here, before any rule, with one line.
 
 import os
 import sys
+from functools import cache
 
 from ulfine.device import require_not_absent
 from ulfine.errors import explained
 from ulfine.params.names import NAMES
 from ulfine.params.root import load
-from ulfine.runner.engines import at_work, hold, recover
+from ulfine.runner.engines import at_work, begin_run, hold, recover, require_same_run
 from ulfine.runner.fingerprints import Tree
 from ulfine.runner.guard import stop_together
 from ulfine.runner.jobs import PARAMS, job
+from ulfine.runner.plan import Plan
 from ulfine.runner.preflight import checked
 from ulfine.runner.reconcile import again, reconcile
 from ulfine.runner.resolve import resolved, write
@@ -21,8 +23,10 @@ from ulfine.runner.resolve import resolved, write
 if config:
     sys.exit(f"--config and --configfile are not used here: edit {PARAMS}, which DVC reads as well")
 
+MAIN = workflow.is_main_process  # else the job of a cluster
+
 try:
-    if workflow.is_main_process:
+    if MAIN:
         PARAMETERS, NOTES = checked(PARAMS, here=False)
         for note in NOTES:
             print(note, file=sys.stderr)
@@ -35,6 +39,7 @@ try:
             write(FILES)
             reconcile(Tree(FILES))
     else:
+        require_same_run()
         PARAMETERS = load(PARAMS)
 except (ValueError, OSError) as error:
     sys.exit(explained(error))
@@ -43,11 +48,13 @@ os.environ["ULFINE_ENGINE"] = "snakemake"  # a stage that sees this ends with it
 
 
 onstart:
-    if workflow.is_main_process:
+    if MAIN:
         try:
-            if workflow.local_exec:  # not known before; a cluster's login node needs no GPU
+            # not known before; the login node of a cluster needs no GPU, nor does what is only downloaded
+            if workflow.local_exec and any(job.resources.get("gpu") for job in workflow.dag.needrun_jobs()):
                 require_not_absent(PARAMETERS.runtime.device)
             hold()
+            begin_run()
             stop_together()
         except ValueError as error:
             sys.exit(str(error))
@@ -59,11 +66,22 @@ SWEEPS = {name: [cell[name] for cell in PARAMETERS.grid.sweeps()] for name in NA
 THREADS = PARAMETERS.runtime.num_threads
 GPU = int(PARAMETERS.runtime.device.startswith("cuda"))
 AGAIN = again()
+PLAN = Plan(PARAMETERS, Tree(), recorded=MAIN)  # a job of a cluster has got its resources
+
+
+@cache
+def named(stage, **names):
+    return job(stage, names)
 
 
 def forget(stage):
     """A number that changes when Snakemake must make the outputs of a job again, whatever it remembers of them."""
-    return lambda wildcards: AGAIN.get(job(stage, dict(wildcards)).address, 0)
+    return lambda wildcards: AGAIN.get(named(stage, **wildcards).address, 0)
+
+
+def ask(stage, resource):
+    """What a scheduler is asked for, from runs that were made and guesses; more at each attempt."""
+    return lambda wildcards, attempt: PLAN.asked(named(stage, **wildcards), attempt)[resource]
 
 
 wildcard_constraints:

@@ -13,8 +13,13 @@ rule data:
         code="artifacts/code/data.json",
     output:
         directory("artifacts/data/{dataset}"),
+    log:
+        "artifacts/logs/data/{dataset}.log",
     params:
         again=forget("data"),
+    resources:
+        mem_mb=ask("data", "mem_mb"),
+        runtime=ask("data", "runtime"),
     shell:
         "python -m stages.data --dataset {wildcards.dataset}"
 
@@ -26,9 +31,14 @@ rule backbone:
         code="artifacts/code/backbone.json",
     output:
         directory("artifacts/backbones/{backbone}"),
+    log:
+        "artifacts/logs/backbone/{backbone}.log",
     params:
         again=forget("backbone"),
     threads: THREADS
+    resources:
+        mem_mb=ask("backbone", "mem_mb"),
+        runtime=ask("backbone", "runtime"),
     shell:
         "python -m stages.backbone --backbone {wildcards.backbone}"
 
@@ -41,8 +51,13 @@ rule split:
         code="artifacts/code/split.json",
     output:
         "artifacts/splits/{dataset}/{split}/seed{seed}.json",
+    log:
+        "artifacts/logs/split/{dataset}/{split}/seed{seed}.log",
     params:
         again=forget("split"),
+    resources:
+        mem_mb=ask("split", "mem_mb"),
+        runtime=ask("split", "runtime"),
     shell:
         "python -m stages.split --dataset {wildcards.dataset} --split {wildcards.split} --seed {wildcards.seed}"
 
@@ -56,10 +71,14 @@ rule features:
         code="artifacts/code/features.json",
     output:
         directory("artifacts/features/{dataset}/{backbone}"),
+    log:
+        "artifacts/logs/features/{dataset}/{backbone}.log",
     params:
         again=forget("features"),
     threads: THREADS
     resources:
         gpu=GPU,
+        mem_mb=ask("features", "mem_mb"),
+        runtime=ask("features", "runtime"),
     shell:
         "python -m stages.features --dataset {wildcards.dataset} --backbone {wildcards.backbone}"

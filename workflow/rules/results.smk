@@ -15,11 +15,39 @@ rule evaluate:
     output:
         "results/cells/{dataset}/{split}/{backbone}/{method}/seed{seed}/metrics.json",
         "results/cells/{dataset}/{split}/{backbone}/{method}/seed{seed}/record.json",
+    wildcard_constraints:
+        backbone="(?!none/)[^/]+",
+    log:
+        "artifacts/logs/evaluate/{dataset}/{split}/{backbone}/{method}/seed{seed}.log",
     params:
         again=forget("evaluate"),
+    resources:
+        mem_mb=ask("evaluate", "mem_mb"),
+        runtime=ask("evaluate", "runtime"),
     shell:
         "python -m stages.evaluate --dataset {wildcards.dataset} --split {wildcards.split}"
         " --backbone {wildcards.backbone} --method {wildcards.method} --seed {wildcards.seed}"
+
+
+rule evaluate_baseline:
+    """Score one run of a network from scratch."""
+    input:
+        run="artifacts/runs/{dataset}/{split}/none/{method}/seed{seed}",
+        split="artifacts/splits/{dataset}/{split}/seed{seed}.json",
+        code="artifacts/code/evaluate.json",
+    output:
+        "results/cells/{dataset}/{split}/none/{method}/seed{seed}/metrics.json",
+        "results/cells/{dataset}/{split}/none/{method}/seed{seed}/record.json",
+    log:
+        "artifacts/logs/evaluate_baseline/{dataset}/{split}/{method}/seed{seed}.log",
+    params:
+        again=forget("evaluate_baseline"),
+    resources:
+        mem_mb=ask("evaluate_baseline", "mem_mb"),
+        runtime=ask("evaluate_baseline", "runtime"),
+    shell:
+        "python -m stages.evaluate --dataset {wildcards.dataset} --split {wildcards.split}"
+        " --backbone none --method {wildcards.method} --seed {wildcards.seed}"
 
 
 rule sweep:
@@ -33,11 +61,15 @@ rule sweep:
         code="artifacts/code/sweep.json",
     output:
         "results/cells/{dataset}/{split}/{backbone}/{method}/seed{seed}/sweep.csv",
+    log:
+        "artifacts/logs/sweep/{dataset}/{split}/{backbone}/{method}/seed{seed}.log",
     params:
         again=forget("sweep"),
     threads: THREADS
     resources:
         gpu=GPU,
+        mem_mb=ask("sweep", "mem_mb"),
+        runtime=ask("sweep", "runtime"),
     shell:
         "python -m stages.sweep --dataset {wildcards.dataset} --split {wildcards.split}"
         " --backbone {wildcards.backbone} --method {wildcards.method} --seed {wildcards.seed}"
@@ -57,8 +89,13 @@ rule aggregate:
         f"results/{STUDY}/summary.tex",
         f"results/{STUDY}/cost.csv",
         f"results/{STUDY}/sweep.csv",
+    log:
+        "artifacts/logs/aggregate.log",
     params:
         again=forget("aggregate"),
+    resources:
+        mem_mb=ask("aggregate", "mem_mb"),
+        runtime=ask("aggregate", "runtime"),
     shell:
         "python -m stages.aggregate"
 
@@ -76,7 +113,12 @@ rule report:
         f"results/{STUDY}/claims.json",
         directory(f"results/{STUDY}/figures"),
         f"results/{STUDY}/report.html",
+    log:
+        "artifacts/logs/report.log",
     params:
         again=forget("report"),
+    resources:
+        mem_mb=ask("report", "mem_mb"),
+        runtime=ask("report", "runtime"),
     shell:
         "python -m stages.report"

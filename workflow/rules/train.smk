@@ -18,11 +18,15 @@ rule train:
         directory("artifacts/runs/{dataset}/{split}/{backbone}/{method}/seed{seed}"),
     wildcard_constraints:
         backbone="(?!none/)[^/]+",
+    log:
+        "artifacts/logs/train/{dataset}/{split}/{backbone}/{method}/seed{seed}.log",
     params:
         again=forget("train"),
     threads: THREADS
     resources:
         gpu=GPU,
+        mem_mb=ask("train", "mem_mb"),
+        runtime=ask("train", "runtime"),
     shell:
         "python -m stages.train --dataset {wildcards.dataset} --split {wildcards.split}"
         " --backbone {wildcards.backbone} --method {wildcards.method} --seed {wildcards.seed}"
@@ -37,11 +41,15 @@ rule baseline:
         code="artifacts/code/baseline.json",
     output:
         directory("artifacts/runs/{dataset}/{split}/none/{method}/seed{seed}"),
+    log:
+        "artifacts/logs/baseline/{dataset}/{split}/{method}/seed{seed}.log",
     params:
         again=forget("baseline"),
     threads: THREADS
     resources:
         gpu=GPU,
+        mem_mb=ask("baseline", "mem_mb"),
+        runtime=ask("baseline", "runtime"),
     shell:
         "python -m stages.baseline --dataset {wildcards.dataset} --split {wildcards.split} --method {wildcards.method}"
         " --seed {wildcards.seed}"
