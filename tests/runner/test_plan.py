@@ -122,3 +122,12 @@ def test_guesses_for_the_default_grid_are_right_within_a_factor_of_two(place):
             assert 0.5 < expected.need.memory_mb / record["peak_memory_mb"] < 2.1
             guessed, took = guessed + expected.need.seconds, took + record["wall_seconds"]
     assert 0.5 < guessed / took < 2
+
+
+def test_a_job_of_the_whole_grid_goes_by_its_own_last_run(place):
+    plan = place()
+    aggregate = next(job for job in jobs() if job.stage == "aggregate")
+    ran(aggregate, plan.tree.values(aggregate.config), seconds=90, cpu_seconds=45, memory_mb=700, disk_mb=1)
+    found = place().expected(aggregate)
+    assert found.source == FROM_ALIKE
+    assert tuple(found.need) == pytest.approx((90, 45, 0, 700, 1))

@@ -138,10 +138,9 @@ def _runs(stage: str, names: tuple[tuple[str, str], ...]) -> list[Run]:
     for path in PROVENANCE.glob(f"{'/'.join([stage, *parts])}.json"):
         made = read_json(path)
         if made.get("usage"):
-            folders = path.relative_to(PROVENANCE / stage).parts
-            found.append(
-                Run(made["config"], dict(zip(dict(names), folders, strict=False)).get("dataset"), made["usage"])
-            )
+            _, *theirs = path.relative_to(PROVENANCE).with_suffix("").parts
+            dataset = dict(zip(dict(names), theirs, strict=True)).get("dataset")
+            found.append(Run(made["config"], dataset, made["usage"]))
     if found or stage not in TRAININGS:
         return found
     if stage == "baseline":
