@@ -41,11 +41,8 @@ def rerun(folder: Path, engine: str, *, dry: bool = False) -> set[str]:
 
 
 def named(rule: str, wildcards: re.Match | None) -> str:
-    """DVC's name of a Snakemake job; there the score of a baseline has a stage of its own."""
+    """DVC's name of a Snakemake job."""
     values = re.findall(r"=([^,]+)", wildcards[1]) if wildcards else []
-    if rule == "evaluate" and "none" in values:
-        rule += "_baseline"
-        values.remove("none")
     return f"{rule}@{'-'.join(values)}" if values else rule
 
 
