@@ -81,7 +81,7 @@ def test_a_job_cancelled_a_node_drained_a_controller_restarted_and_an_engine_kil
     slurm.wait(lambda: running(cluster, "features"))
     cluster("scancel", *running(cluster, "features"))  # and is submitted again
     slurm.wait(lambda: running(cluster, "train", "baseline"))
-    assert "gpu:1" in cluster("squeue", "-h", "-o", "%b")
+    assert "gpu:1" in cluster("scontrol", "show", "job")
     host = socket.gethostname()
     cluster("scontrol", "update", f"nodename={host}", "state=drain", "reason=test")
     cluster.restart_controller()

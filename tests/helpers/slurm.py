@@ -6,7 +6,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
+
+from tests.helpers.processes import alive
 
 NEEDED = ("slurmctld", "slurmd", "munged", "sbatch", "mknod")
 CLIENTS = ("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo", "sacct", "sacctmgr")
@@ -86,10 +91,10 @@ class Slurm:
 
     def kill(self, name: str) -> None:
         pid = self.folder / f"{name}.pid"
-        if pid.exists():
-            number = int(pid.read_text())
-            subprocess.run(["kill", str(number)], check=False)
-            wait(lambda: not Path(f"/proc/{number}").exists())
+        with suppress(OSError, psutil.NoSuchProcess):
+            daemon = psutil.Process(int(pid.read_text()))
+            daemon.terminate()
+            wait(lambda: not alive(daemon))
 
     def stop(self) -> None:
         self("scancel", "--user=root")
