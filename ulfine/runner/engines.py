@@ -10,7 +10,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from itertools import takewhile
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,13 +20,17 @@ import psutil
 
 from ulfine.files import write_text
 from ulfine.locks import holder
+from ulfine.runner.fingerprints import Tree
 from ulfine.runner.guard import ENGINES
+from ulfine.runner.jobs import job
+from ulfine.runner.provenance import PROVENANCE, difference
 
 TABLE = Path(".dvc/tmp/rwlock")
 BETWEEN = Path(".dvc/tmp/lock")  # which DVC holds while none of its stages runs
 ALIVE = Path(".snakemake/alive.lock")  # which every Snakemake that runs here shares
 LATEST = Path(".snakemake/run.id")  # of the Snakemake that was started last
 RUN = "ULFINE_RUN"  # the same, in the environment
+TARGETS, EXECUTOR = "--target-jobs", "--executor"
 LEFT = (Path(".snakemake/locks"), Path(".snakemake/incomplete"))
 LOCAL = Path(".dvc/config.local")  # DVC's settings of this place alone
 IN_USE = ("artifacts", "results")
@@ -77,6 +83,29 @@ def require_same_run() -> None:
     mine = os.environ.get(RUN)
     if mine and LATEST.read_text(encoding="utf-8") != mine:
         raise ValueError("left over: Snakemake was started again since, and does this itself")
+
+
+def made_meanwhile(words: Sequence[str]) -> bool:
+    """Whether all that a job of a cluster is to make is there, and right, made since its engine began.
+
+    Then a job that an engine left behind when it was killed has just ended, and Snakemake would begin by removing it.
+
+    words: the command of the job, which names what to make as --target-jobs RULE:NAME=VALUE,…
+    """
+    if EXECUTOR in words or TARGETS not in words:  # the job starts a command like its own, one for each cell
+        return False
+    targets = list(takewhile(lambda word: not word.startswith("--"), words[words.index(TARGETS) + 1 :]))
+    wanted = [job(stage, names) for stage, names in map(_named, targets)]
+    since, tree = LATEST.stat().st_mtime_ns, Tree()
+    made = (each.file(PROVENANCE, ".json") for each in wanted)
+    return all(path.exists() and path.stat().st_mtime_ns > since for path in made) and not any(
+        difference(each, tree) for each in wanted
+    )
+
+
+def _named(target: str) -> tuple[str, dict[str, str]]:
+    stage, _, names = target.partition(":")
+    return stage, dict(pair.split("=", 1) for pair in names.split(",") if pair)
 
 
 def recover() -> None:

@@ -11,7 +11,7 @@ from ulfine.device import require_not_absent
 from ulfine.errors import explained
 from ulfine.params.names import NAMES
 from ulfine.params.root import load
-from ulfine.runner.engines import at_work, begin_run, hold, recover, require_same_run
+from ulfine.runner.engines import at_work, begin_run, hold, made_meanwhile, recover, require_same_run
 from ulfine.runner.fingerprints import Tree
 from ulfine.runner.guard import stop_together
 from ulfine.runner.jobs import PARAMS, job
@@ -40,6 +40,8 @@ try:
             reconcile(Tree(FILES))
     else:
         require_same_run()
+        if made_meanwhile(sys.argv):
+            sys.exit(0)
         PARAMETERS = load(PARAMS)
 except (ValueError, OSError) as error:
     sys.exit(explained(error))
