@@ -13,6 +13,7 @@ import pandas as pd
 
 from ulfine.config.aggregate import AggregateConfig
 from ulfine.evaluation.aggregate import (
+    caveats,
     cost_table,
     latex,
     markdown,
@@ -36,7 +37,8 @@ def main(config: AggregateConfig) -> None:
     sweeps = sweep_table([(names, read_csv(Cell(**names).sweep)) for names in config.grid.sweeps()])
     named = {"runs": runs, "summary": summary, "cost": costs, "sweep": sweeps}
     tables = {f"{name}.csv": csv(table) for name, table in named.items()}
-    tables |= {"summary.md": markdown(summary, config.study), "summary.tex": latex(summary, config.study)}
+    said = caveats(summary, costs)
+    tables |= {"summary.md": markdown(summary, config.study, said), "summary.tex": latex(summary, config.study, said)}
     with ExitStack() as whole:  # tables of one run, or none
         for name, content in tables.items():
             part = whole.enter_context(new_file(Path("results", config.study, name)))

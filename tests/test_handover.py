@@ -1,7 +1,9 @@
 """What tells how far the grid is, proves it, and hands it from one engine to the other."""
 
+import json
 import os
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,17 @@ def test_status_counts_what_is_done_stale_missing_and_failed(by_snakemake, param
     log = "artifacts/logs/evaluate/shapes/tail/tiny/zero_shot/seed0.log"
     assert re.search(rf"^failed: evaluate@shapes-tail-tiny-zero_shot-0: .*truncated.* \({log}\)$", text, re.MULTILINE)
     assert "Traceback" in (folder / log).read_text()
+
+
+def test_status_says_where_runs_were_trained(by_snakemake, tmp_path):
+    folder = copied(by_snakemake, tmp_path)
+    here = rf"trained on .+, 1 threads of {re.escape(socket.gethostname())}: "
+    assert re.findall(here + r"(\d+)", ulfine(folder, "status")) == ["3"]
+    path = folder / "artifacts/provenance/baseline/shapes/tail/scratch/seed0.json"  # as of a run that was pulled
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"usage": None}))
+    said = ulfine(folder, "status")
+    assert re.findall(here + r"(\d+)", said) == ["2"]
+    assert re.search(r"trained on .+, 1 threads, elsewhere: 1\n", said)
 
 
 def test_verify_names_flipped_bytes_and_nothing_else(made):

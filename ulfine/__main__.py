@@ -21,8 +21,9 @@ from ulfine.runner.plan import table as planned
 from ulfine.runner.preflight import checked
 from ulfine.runner.reconcile import commit
 from ulfine.runner.resolve import resolved
-from ulfine.runner.states import states, table
+from ulfine.runner.states import DONE, states, table
 from ulfine.runner.study import KEYS, choose, own_study, studies
+from ulfine.runner.usage import where
 from ulfine.runner.verify import verify
 
 STUDIES = Path("studies")
@@ -116,6 +117,7 @@ def print_status() -> None:
     busy = at_work()
     print(f"study {params.study}: {len(found)} jobs" + (f"; {busy} is at work" if busy else ""))
     print(table(found))
+    print(*where(state.job for state in found if state.name == DONE), sep="\n")
 
 
 def print_plan() -> None:

@@ -12,9 +12,11 @@ from ulfine.evaluation.aggregate import (
     PUBLISHED,
     SCORES,
     WHY,
+    caveats,
     cost_table,
     latex,
     markdown,
+    mixed_devices,
     runs_table,
     summary_table,
     with_intervals,
@@ -22,6 +24,7 @@ from ulfine.evaluation.aggregate import (
 from ulfine.evaluation.intervals import bootstrap_interval, t_interval
 from ulfine.evaluation.metrics import packed_right
 
+ONE_DEVICE = pd.DataFrame({"device": ["a GPU", "a GPU"]})
 LABELED, LABELS = [9, 5, 3, 1], np.repeat(np.arange(4), 10)
 
 
@@ -110,12 +113,25 @@ def test_a_score_that_one_seed_lacks_is_unknown():
 
 def test_the_table_says_what_it_stands_on():
     cells = [cell("lp", 0, 0.6), cell("lp", 1, 0.8)]
-    text = markdown(with_intervals(summary_table(runs_table(cells)), cells, 1000), "mine")
-    assert "> Stand-in tower (b): says nothing about CLIP." in text
+    summary = with_intervals(summary_table(runs_table(cells)), cells, 1000)
+    text = markdown(summary, "mine", caveats(summary, ONE_DEVICE))
+    assert "> Stand-in tower (b): says nothing about CLIP." in text and "device" not in text
     assert "| d | s | b | lp | 2 | 70.0 ± 14.1 |" in text
     cells = [cell("lp", 0, 0.6, stand_in=False)]
-    text = markdown(with_intervals(summary_table(runs_table(cells)), cells, 1000), "mine")
+    summary = with_intervals(summary_table(runs_table(cells)), cells, 1000)
+    text = markdown(summary, "mine", caveats(summary, ONE_DEVICE))
     assert "Stand-in" not in text and "| lp | 1 | 60.0 |" in text and "over seeds" not in text.splitlines()[-1]
+
+
+def test_runs_of_several_devices_are_said_to_be():
+    costs = pd.DataFrame({"device": ["a CPU, 2 threads", "a GPU", "a CPU, 2 threads", None]})
+    said = "(a CPU, 2 threads: 2; a GPU: 1; an unknown device: 1)"
+    summary = summary_table(runs_table([cell("lp", 0, 0.6, stand_in=False)]))
+    assert caveats(summary, costs) == [f"Not all runs are of one device, so last bits and seconds differ {said}."]
+    assert "> Not all runs" in markdown(
+        with_intervals(summary, [cell("lp", 0, 0.6)], 10), "mine", caveats(summary, costs)
+    )
+    assert mixed_devices(costs[costs["device"] == "a GPU"]) == []
 
 
 def test_differences_from_the_first_method_that_trains_with_both_intervals():
@@ -135,13 +151,13 @@ def test_differences_from_the_first_method_that_trains_with_both_intervals():
     expected = bootstrap_interval(added / 3 / 40, LABELS, 0.05, 1000)
     assert [lft["accuracy_bootstrap_low"], lft["accuracy_bootstrap_high"]] == pytest.approx(expected)
     assert pd.isna(table.loc["zero_shot", "accuracy_low"])  # it has no spread over seeds
-    text = markdown(table.reset_index(), "mine")
+    text = markdown(table.reset_index(), "mine", [])
     assert f"| d | s | b | lft | lp | +13.3 | {100 * found[0]:+.1f} to {100 * found[1]:+.1f} |" in text
 
 
 def test_latex_has_a_row_for_each_method_and_escapes_names():
     summary = summary_table(runs_table([cell("lp_x", 0, 0.6), cell("lp_x", 1, 0.8), cell("50%", 0, 0.9)]))
-    text = latex(summary, "a_b")
+    text = latex(summary, "a_b", caveats(summary, ONE_DEVICE))
     assert r"lp\_x & 2 & 70.0 $\pm$ 14.1 &" in text
     assert r"50\% & 1 & 90.0 &" in text
     assert r"\caption{a\_b: percent" in text and "Stand-in tower (b): says nothing about CLIP." in text
@@ -151,6 +167,6 @@ def test_latex_has_a_row_for_each_method_and_escapes_names():
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
 def test_latex_compiles_as_it_is(tmp_path):
     summary = summary_table(runs_table([cell("lp_x", 0, 0.6, pl_accuracy=None), cell("a&b{}~^\\", 0, 0.9)]))
-    (tmp_path / "summary.tex").write_text(latex(summary, "a_b"))
+    (tmp_path / "summary.tex").write_text(latex(summary, "a_b", ["100 % & more"]))
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "summary.tex"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)

@@ -1,5 +1,6 @@
 """Tables over the cells of a grid."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,7 @@ DIFFERENCES = ["less", "accuracy", "over seeds", "over pictures", "tail", "over 
 ALPHA = 0.05  # of the intervals of summary.csv
 ROUNDING = 1e-12  # a mean of equal numbers need not equal them
 STAND_IN = "Stand-in tower ({names}): says nothing about CLIP."
+MIXED = "Not all runs are of one device, so last bits and seconds differ ({devices})."
 
 
 def runs_table(cells: list[dict[str, Any]]) -> pd.DataFrame:
@@ -156,12 +158,24 @@ def _ends(name: str, interval: list[float] | None) -> dict[str, float | None]:
     return dict(zip((f"{name}_low", f"{name}_high"), interval or (None, None), strict=True))
 
 
-def markdown(summary: pd.DataFrame, study: str) -> str:
-    """summary.md: scores in percent, mean and standard deviation over seeds; then differences with their intervals."""
-    lines = [f"# {study}", ""]
+def caveats(summary: pd.DataFrame, costs: pd.DataFrame) -> list[str]:
+    """What must be said with the tables: towers that stand in for CLIP, and runs of different devices."""
     stand_ins = sorted(set(summary.loc[summary["stand_in"], "backbone"]))
-    if stand_ins:
-        lines += [f"> {STAND_IN.format(names=', '.join(stand_ins))}", ""]
+    return [STAND_IN.format(names=", ".join(stand_ins))] * bool(stand_ins) + mixed_devices(costs)
+
+
+def mixed_devices(costs: pd.DataFrame) -> list[str]:
+    """A sentence with the number of runs of each device, if there are several."""
+    counts = Counter(costs["device"].fillna("an unknown device"))
+    named = "; ".join(f"{device}: {number}" for device, number in sorted(counts.items()))
+    return [MIXED.format(devices=named)] if len(counts) > 1 else []
+
+
+def markdown(summary: pd.DataFrame, study: str, said: list[str]) -> str:
+    """summary.md: what is `said`; scores, mean and deviation over seeds; then differences with their intervals."""
+    lines = [f"# {study}", ""]
+    for caveat in said:
+        lines += [f"> {caveat}", ""]
     lines += ["Percent: mean ± standard deviation over n seeds. Accuracy is the mean class recall on the test set.", ""]
     header = [*GROUP, "n", *SHOWN, "trainable"]
     lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(GROUP) + "---:|" * (len(header) - len(GROUP))]
@@ -201,7 +215,7 @@ def _points(values: list[float]) -> str:
     return "" if pd.isna(values[0]) else " to ".join(f"{100 * value:+.1f}" for value in values)
 
 
-def latex(summary: pd.DataFrame, study: str) -> str:
+def latex(summary: pd.DataFrame, study: str, said: list[str]) -> str:
     """summary.tex: the same for a paper, with booktabs; it compiles as it is, and its table can be copied out."""
     columns = ["accuracy", "acc_head", "acc_medium", "acc_tail", "ece", "pl_accuracy"]
     names = ["accuracy", "head", "medium", "tail", "ECE", "pseudo-labels"]
@@ -212,8 +226,7 @@ def latex(summary: pd.DataFrame, study: str) -> str:
             scores = [_percent(row[f"{key}_mean"], row[f"{key}_sd"]).replace("±", r"$\pm$") for key in columns]
             rows.append(" & ".join([_tex(row["method"]), str(row["n"]), *scores]) + r" \\")
         rows.append(r"\midrule")
-    stand_in = STAND_IN.format(names=", ".join(sorted(set(summary.loc[summary["stand_in"], "backbone"]))))
-    note = f" {stand_in}" if summary["stand_in"].any() else ""
+    note = "".join(f" {caveat}" for caveat in said)
     return "\n".join(
         [
             r"\documentclass{article}",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import yaml
 
-from ulfine.evaluation.aggregate import STAND_IN
+from ulfine.evaluation.aggregate import STAND_IN, mixed_devices
 from ulfine.evaluation.loaded import Loaded, methods_of
 from ulfine.evaluation.page import Code, Drawings, Part, Table
 from ulfine.evaluation.pictures import Shown
@@ -157,7 +157,7 @@ def what_part(study: Study) -> Part:
     ]
     stand_ins = sorted({run.names["backbone"] for run in runs if run.metrics["stand_in"]})
     notices = [f"{STAND_IN.format(names=', '.join(stand_ins))} {NO_EVIDENCE}"] if stand_ins else []
-    return Part("what", "What was run", texts, notices=notices)
+    return Part("what", "What was run", texts, notices=notices + mixed_devices(study.tables["cost"]))
 
 
 def main_part(study: Study) -> Part:

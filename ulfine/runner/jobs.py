@@ -19,6 +19,7 @@ PIPELINE = Path("dvc.yaml")
 CONFIG = Path("artifacts/config")  # resolved configurations, one for each job that has parameters
 CODE = Path("artifacts/code")  # hashes of the science that each script depends on
 RESOLVE = "resolve"  # the stage that writes both; they are brought up to date before anyone looks at the others
+TRAININGS = ("train", "baseline")  # the stages that train one cell
 EVALUATE_BASELINE = "evaluate_baseline"  # the script `evaluate` again, as a matrix of DVC is a regular product
 
 

@@ -14,12 +14,11 @@ from ulfine.params.names import NAMES, NO_BACKBONE
 from ulfine.params.root import Params
 from ulfine.runner.fingerprints import Tree
 from ulfine.runner.guesses import Need, guess
-from ulfine.runner.jobs import Job
+from ulfine.runner.jobs import TRAININGS, Job
 from ulfine.runner.provenance import PROVENANCE
 from ulfine.runner.states import DONE, states
 
 RECORDS = Path("results/cells")  # of trainings, which git carries
-TRAININGS = ("train", "baseline")
 SOURCES = FROM_ALIKE, FROM_OTHERS, GUESSED = ("from runs of the same", "from other runs", "guessed")
 HEADER = ["stage", "to run", "done", "time", "of CPUs", "of GPUs", "disk", "memory", "known"]
 ALIKE = ("method", "backbone", "dataset", "split")  # what makes two jobs of a stage alike, the most important first

@@ -2,13 +2,21 @@
 
 import resource
 import socket
+import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from ulfine.files import read_json
+from ulfine.params.names import NO_BACKBONE
+from ulfine.runner.cell import Cell
+from ulfine.runner.jobs import TRAININGS, Job
+from ulfine.runner.provenance import read_provenance
 
 
 def usage(device: str | None, outputs: Sequence[str]) -> dict[str, Any]:
@@ -27,13 +35,34 @@ def usage(device: str | None, outputs: Sequence[str]) -> dict[str, Any]:
     return found | _computed_on(device, found["seconds"]) if device else found
 
 
+def where(done: Iterable[Job]) -> list[str]:
+    """A line for each device, and machine, on which these runs were trained, with their number.
+
+    A run that was pulled has the record that git carries, which names no machine.
+    """
+    counts = Counter(filter(None, map(_place, done)))
+    return [f"trained on {place}: {number}" for place, number in sorted(counts.items())]
+
+
+def _place(job: Job) -> str | None:
+    if job.stage not in TRAININGS:
+        return None
+    found = (read_provenance(job) or {}).get("usage")
+    if found and "device" in found:
+        return f"{found['device']} of {found['host']}"
+    record = Cell(**({"backbone": NO_BACKBONE} | dict(job.names))).record
+    return f"{read_json(record)['device']}, elsewhere" if record.exists() else None
+
+
 def _size(path: Path) -> int:
     inside = path.rglob("*") if path.is_dir() else [path]
     return sum(each.stat().st_size for each in inside if each.is_file())
 
 
 def _computed_on(device: str, seconds: float) -> dict[str, Any]:
-    import torch  # it takes seconds, and stages without a device do not load it
+    if "torch" not in sys.modules:  # nothing was computed, and to import it takes seconds
+        return {}
+    import torch
 
     from ulfine.training.record import PACKAGES, device_name, driver
 
