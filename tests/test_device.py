@@ -176,3 +176,12 @@ def test_both_engines_refuse_it_before_any_work_but_where_jobs_run_elsewhere(tin
     succeeded(run(tiny, *snakemake, "--dry-run"))
     done = run(tiny, "env", f"PYTHONPATH={tiny}", *snakemake, "--executor", "elsewhere", "--jobs", "1")
     assert line not in done.stderr and "started a job elsewhere" in done.stderr
+
+
+def test_downloads_need_no_device_as_the_machine_with_a_network_may_have_none(tiny):
+    use(tiny, FAR)
+    succeeded(run(tiny, "snakemake", "--cores", "1", "downloads"))
+    made = {path.relative_to(tiny).as_posix() for path in (tiny / "artifacts").glob("*/*") if path.is_dir()}
+    assert {"artifacts/data/shapes", "artifacts/backbones/tiny"} <= made
+    use(tiny, "cpu")
+    assert "Nothing to be done" in succeeded(run(tiny, "snakemake", "--cores", "1", "downloads")).stderr

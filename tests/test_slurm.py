@@ -76,7 +76,7 @@ def default_project(folder: Path) -> Path:
 
 def test_a_job_cancelled_a_node_drained_a_controller_restarted_and_an_engine_killed(cluster, by_snakemake, tmp_path):
     folder = project.make_project(tmp_path / "project")
-    on_gpus = ("--set-resources", "train:gpu=1", "baseline:gpu=1")
+    on_gpus = ("--set-resources", "train:gpu=1", "baseline:gpu=1", "--default-resources", "slurm_partition=main")
     engine = start(folder, cluster, *on_gpus)
     slurm.wait(lambda: running(cluster, "features"))
     cluster("scancel", *running(cluster, "features"))  # and is submitted again

@@ -48,8 +48,8 @@ def _place(job: Job) -> str | None:
     if job.stage not in TRAININGS:
         return None
     found = (read_provenance(job) or {}).get("usage")
-    if found and "device" in found:
-        return f"{found['device']} of {found['host']}"
+    if found:
+        return f"{found['device']} of {found['host']}" if "device" in found else None
     record = Cell(**({"backbone": NO_BACKBONE} | dict(job.names))).record
     return f"{read_json(record)['device']}, elsewhere" if record.exists() else None
 
