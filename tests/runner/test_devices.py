@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
+from tests.helpers import project, standins
 from ulfine.runner import devices
 
 TAKES_ONE = """
@@ -86,3 +88,31 @@ def test_without_the_variable_all_devices_of_the_machine_count(monkeypatch, tmp_
         with devices.own_device("cuda", "that"):
             assert os.environ[devices.VISIBLE] == "1"
             monkeypatch.delenv(devices.VISIBLE)
+
+
+def test_trainings_side_by_side_are_on_different_devices(tmp_path):
+    folder = standins.make(tmp_path / "project")
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    project.write_params(folder, params | {"runtime": {"device": "cuda", "num_threads": 1}})
+    script = folder / "stages/train.py"
+    tells = "    import os\n    print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True)\n    input()\n    this = job("
+    script.write_text(script.read_text().replace("    this = job(", tells))
+    environment = project.environment() | {devices.VISIBLE: "0,1", "TMPDIR": str(tmp_path)}
+    started = []
+    for split, seed in (("tail", 0), ("tail", 1), ("flat", 0)):
+        names = project.CELL | {"split": split, "method": "lp", "seed": seed}
+        project.configure(folder, "train", names)
+        words = [word for key, value in names.items() for word in (f"--{key}", str(value))]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        command = [sys.executable, "-m", "stages.train", *words]
+        started.append(subprocess.Popen(command, cwd=folder, env=environment, **pipes))
+        if len(started) == 2:
+            assert {said(process) for process in started} == {"0", "1"}
+    first, second, third = started
+    assert said(third).startswith("waiting for process ")
+    first.kill()
+    assert said(third) in ("0", "1") and second.poll() is None
+    for process in (second, third):
+        process.communicate("\n", timeout=60)
+        assert process.returncode == 0
+    first.communicate()
