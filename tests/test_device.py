@@ -14,6 +14,11 @@ BUILT = "__version__ = '9.9'\ndebug = False\ncuda: Optional[str] = {cuda}\nhip: 
 FAR = "cuda:99"  # on any machine that tests run on
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_hidden(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
     """Fake a machine: its driver, files in /dev and build of torch."""
@@ -93,8 +98,7 @@ def test_on_another_system_nothing_is_certain(machine, monkeypatch):
         ("cuda", Driver(0, 1), {"cuda": "None"}, "'cuda' is not here: torch 9.9 is built without CUDA (allowed: cpu)"),
     ],
 )
-def test_a_device_that_is_certainly_absent_is_refused(machine, monkeypatch, device, driver, more, reason):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+def test_a_device_that_is_certainly_absent_is_refused(machine, device, driver, more, reason):
     machine(driver, **more)
     with pytest.raises(ValueError) as caught:
         require_not_absent(device)

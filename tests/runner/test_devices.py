@@ -79,7 +79,8 @@ def test_a_device_by_its_number_is_waited_for_while_others_are_free(cell):
 
 
 def test_without_the_variable_all_devices_of_the_machine_count(monkeypatch, tmp_path):
-    monkeypatch.delenv(devices.VISIBLE, raising=False)
+    monkeypatch.setenv(devices.VISIBLE, "")  # absent or not before, it is put back as it was
+    monkeypatch.delenv(devices.VISIBLE)
     monkeypatch.setattr(devices, "COUNT", "print(2)")
     monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
     with devices.own_device("cuda", "this"):
