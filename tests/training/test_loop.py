@@ -17,7 +17,7 @@ from ulfine.training import loop
 from ulfine.training.average import WeightAverage
 from ulfine.training.batches import Batches
 from ulfine.training.checkpoint import Checkpoint
-from ulfine.training.flops import head_flops, step_and_count
+from ulfine.training.flops import done_and_counted, head_flops
 from ulfine.training.history import History
 from ulfine.training.learner import Learner
 from ulfine.training.predict import predict
@@ -214,6 +214,63 @@ def test_a_batch_in_parts_trains_as_a_whole_one(params, tmp_path, method, labele
             assert {name: row[name] for name in known} == pytest.approx(known, rel=1e-3, abs=1e-5)
 
 
+SPARING = {
+    "fft": {},
+    "ulfine": {"pseudo_labels": "soft"},
+    "lft": {"losses": {"labeled": 1, "unlabeled": 2, "soft_rest": 0}},
+}
+
+
+@pytest.mark.parametrize("method", SPARING)
+def test_views_whose_pseudo_label_is_not_kept_do_not_pass_and_the_gradient_is_the_same(params, tmp_path, method):
+    found, passed, first = [], [], Run(params, tmp_path, method, **SPARING[method])
+    middle = first.learner.targets(first.batches.at(0)).confidence.median().item()
+    for spares in (True, False):
+        run = Run(params, tmp_path, method, threshold=middle, **SPARING[method])
+        assert run.learner.spares_views
+        run.learner.spares_views = spares
+        batch, sizes = run.batches.at(0), []
+        run.learner.encoder.register_forward_hook(lambda _, inputs, __, sizes=sizes: sizes.append(len(inputs[0])))
+        step = run.learner(batch)
+        losses = run.learner.losses(step)
+        sum(losses.values()).backward()
+        kept = step.targets.kept.sum().item()
+        found.append((losses, [weight.grad for weight in run.learner.parameters()]))
+        passed.append((sizes, int(run.learner.views_with_gradient(batch, step.targets))))
+    assert 0 < kept < 8
+    assert passed == [([8, 4 + kept], 4 + kept), ([8, 4 + 8], 4 + 8)]
+    torch.testing.assert_close(found[0], found[1])
+
+
+@pytest.mark.parametrize(
+    ("method", "train"),
+    [
+        ("lp", {}),
+        ("scratch", {}),
+        ("fft", {"center": 0.9}),
+        ("lft", {"compile": True}),
+        ("lft", {"losses": {"labeled": 1, "unlabeled": 1, "soft_rest": 1}}),
+        ("lft", {"losses": {"labeled": 1, "unlabeled": 1, "entropy": 0.1}}),
+    ],
+)
+def test_all_views_pass_where_something_else_asks_for_them(params, tmp_path, method, train):
+    run = Run(params, tmp_path, method, **train)
+    assert not run.learner.spares_views
+    assert run.learner.views_with_gradient(run.batches.at(0), None) == 4 + 8 * (2 if method == "scratch" else 1)
+
+
+def test_operations_of_a_training_grow_with_the_views_that_pass(params, tmp_path):
+    views = {}
+    for threshold in (0.0, 1.0):
+        run = Run(params, tmp_path / str(threshold), "fft", steps=4, threshold=threshold)
+        cost = run.fit()
+        views[threshold] = int(run.loop.views)
+        weak = 8 * 2 * (6 * 6 + 6 * 3) + 2 * 8 * 3  # the tower, the classifier, the mean prediction
+        view = 2 * (2 * 6 * 6 + 3 * 6 * 3)  # there and back; pictures need no gradient
+        assert cost.flops == 4 * weak + views[threshold] * view
+    assert views[0.0] == 4 * (4 + 8) and 4 * 4 <= views[1.0] < 4 * (4 + 8)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with g++")
 @pytest.mark.parametrize("method", ["lft", "scratch"])
@@ -227,18 +284,19 @@ def test_a_compiled_tower_trains_as_the_plain_one(params, tmp_path, method):
 
 
 @pytest.mark.parametrize("method", ["lp", "ulfine", "scratch"])
-def test_a_step_waits_for_nothing(params, tmp_path, method, monkeypatch):
+def test_a_step_waits_for_nothing_but_the_views_that_need_no_pass(params, tmp_path, method, monkeypatch):
     # torch looks at the labels on the CPU alone
     monkeypatch.setattr(F, "one_hot", lambda labels, classes: (labels[..., None] == torch.arange(classes)).long())
     params["methods"]["ulfine"]["paf"]["update_every"] = 1
     params["train"] |= {"distribution_alignment": 0.5, "ema_decay": 0.9}
     run = Run(params, tmp_path, method, log_every=12)
     run.loop = loop.Loop(run.learner, run.batches, run.train, run.history, run.checkpoint, list)
-    with Unhurried():
-        for step in range(3):
+    run.loop._step(0)  # counts its operations
+    with Unhurried(allowed=3 if run.learner.spares_views else 0):
+        for step in range(1, 4):
             run.loop._step(step)
     with pytest.raises(AssertionError), Unhurried():
-        run.loop._log(3)
+        run.loop._log(4)
 
 
 def test_five_crops_are_averaged(params, tmp_path):
@@ -261,7 +319,7 @@ def test_operations_of_a_convolution_by_hand(groups, frozen):
     layer = nn.Conv2d(8, 8, 3, padding=1, groups=groups).requires_grad_(not frozen)
     x = torch.randn(2, 8, 5, 5, requires_grad=True)
     forward = 2 * (2 * 8 * 5 * 5) * (8 // groups * 9)  # two for a multiply-add, per output, per weight it meets
-    assert step_and_count(lambda: layer(x).sum().backward()) == forward * (2 if frozen else 3)
+    assert done_and_counted(lambda: layer(x).sum().backward())[1] == forward * (2 if frozen else 3)
 
 
 @pytest.mark.parametrize("method", ["lp", "frozen", "ulfine_frozen", "buffer"])
@@ -282,4 +340,4 @@ def test_operations_of_heads_are_those_that_torch_counts(params, tmp_path, metho
         sum(run.learner.losses(result).values()).backward()
         run.learner.adapt(0, result)
 
-    assert head_flops(run.learner, 4, 4 * ratio) == step_and_count(step)
+    assert done_and_counted(step) == (None, head_flops(run.learner, 4, 4 * ratio))

@@ -4,21 +4,32 @@ The counter imports torch's compiler, two seconds of a linear probe that takes f
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from ulfine.training.learner import Learner
 
 
-def step_and_count(step: Callable[[], None]) -> int:
-    """Take a step and count the operations of its passes, with one formula of the counter put right."""
+class Operations(NamedTuple):
+    """The operations of one step: steps differ in the strong views that pass alone."""
+
+    of_step: int
+    of_view: float = 0.0  # what each view that passes with a gradient adds
+
+    def of(self, steps: int, views: int) -> int:
+        """Those of a training. views: that passed with a gradient, over all steps."""
+        return self.of_step * steps + round(self.of_view * views)
+
+
+def done_and_counted(work: Callable[[], Any]) -> tuple[Any, int]:
+    """What a piece of work gives, and the operations that it took, with one formula of torch's counter put right."""
     from torch import ops
     from torch.utils.flop_counter import FlopCounterMode
 
     mapping = {ops.aten.convolution_backward: convolution_backward_flops}
     with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
-        step()
-    return counter.get_total_flops()
+        result = work()
+    return result, counter.get_total_flops()
 
 
 def convolution_backward_flops(

@@ -14,7 +14,7 @@ from ulfine.params.method import Method
 from ulfine.params.train import Train
 from ulfine.training.batches import Batch
 from ulfine.training.start import Start
-from ulfine.training.tuning import tuning_of
+from ulfine.training.tuning import Tuning, tuning_of
 
 
 class Learner(nn.Module):
@@ -39,6 +39,7 @@ class Learner(nn.Module):
         self.text = CosineClassifier(start.text, train.scale, learnable) if method.dlf else None
         self.fitting = PrototypeFitting(start.text, method.paf) if method.paf else None
         self.weights = train.losses | (_prototype_losses(method) if learnable else {})
+        self.spares_views = _spares_views(self.tuning, train)
 
     def logits(self, features: Tensor) -> dict[str, Tensor]:
         """(..., B, K) logits of each classifier: linear, and with DLF text and fused."""
@@ -62,7 +63,10 @@ class Learner(nn.Module):
 
     def forward(self, batch: Batch, targets: PseudoLabels | None = None) -> Step:
         """Compute what the losses need; pseudo-labels are made without a gradient, unless given."""
-        features, weak = self._features(batch, weak=targets is None)
+        if targets is None and not self.tuning.from_scratch:
+            targets = self.targets(batch)
+        kept = targets.kept.nonzero().squeeze(1) if targets is not None and self.spares_views else None
+        features, weak = self._features(batch, kept)
         linear, count = self.linear(features), batch.labels.shape[-1]
         labeled = features[..., :count, :]
         step = {
@@ -78,12 +82,29 @@ class Learner(nn.Module):
         if targets is None:
             targets = self._targets(weak, batch.own)
         strong = linear[..., count:, :]
+        if kept is not None:
+            strong = strong.new_zeros(len(batch.strong), strong.shape[-1]).index_copy(0, kept, strong)
         return Step(**step, strong=strong, targets=targets, unlabeled_prior=self._unlabeled_prior())
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> PseudoLabels | None:
-        """The pseudo-labels of a batch that then passes in parts; None without unlabeled pictures."""
-        return None if batch.weak is None else self._targets(self.encoder(batch.weak), batch.own)
+        """The pseudo-labels of a batch; None without unlabeled pictures, and from scratch: all views pass at once.
+
+        Weak views go by themselves: with the others they would take part in the backward pass, for nothing.
+        """
+        if batch.weak is None or self.tuning.from_scratch:
+            return None
+        return self._targets(self.encoder(batch.weak), batch.own)
+
+    def views_with_gradient(self, batch: Batch, targets: PseudoLabels | None) -> Tensor | int:
+        """How many views of a batch pass in `forward` once its pseudo-labels are there."""
+        of = batch.labels.shape[-1]
+        if batch.weak is None:
+            return of
+        unlabeled = batch.own.shape[-1]
+        if self.tuning.from_scratch:
+            return of + 2 * unlabeled
+        return of + (targets.kept.sum() if self.spares_views else unlabeled)
 
     def losses(self, step: Step) -> dict[str, Tensor]:
         """Each loss of the method, weighted."""
@@ -93,10 +114,10 @@ class Learner(nn.Module):
         """Values that all heads share, with 1 for their number before the last `axes` axes."""
         return values.unsqueeze(-1 - axes) if self.heads else values
 
-    def _features(self, batch: Batch, weak: bool) -> tuple[Tensor, Tensor | None]:
-        """Features of labeled and strong views in a row, and of weak ones if asked for, without a gradient.
+    def _features(self, batch: Batch, kept: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Features of labeled and strong views in a row, and from scratch also of weak ones, without a gradient.
 
-        Weak views go by themselves: with the others they would take part in the backward pass, for nothing.
+        kept: (n,) positions of the strong views that pass; None: all.
         """
         if batch.weak is None:
             return self.encoder(batch.labeled), None
@@ -104,9 +125,8 @@ class Learner(nn.Module):
             features = self.encoder(torch.cat([batch.labeled, batch.strong, batch.weak]))
             together, of_weak = features.split([len(features) - len(batch.weak), len(batch.weak)])
             return together, of_weak.detach()
-        with torch.no_grad():
-            of_weak = self.encoder(batch.weak) if weak else None
-        return self.encoder(torch.cat([batch.labeled, batch.strong], self.tuning.batch_axis)), of_weak
+        strong = batch.strong if kept is None else batch.strong[kept]
+        return self.encoder(torch.cat([batch.labeled, strong], self.tuning.batch_axis)), None
 
     @torch.no_grad()
     def _targets(self, weak: Tensor, own: Tensor) -> PseudoLabels:
@@ -185,6 +205,17 @@ class Learner(nn.Module):
         if decay is None:
             return {id(parameter): rate for parameter in self.encoder.parameters()}
         return {id(parameter): rate * decay**distance for parameter, distance in self.encoder.distances()}
+
+
+def _spares_views(tuning: Tuning, train: Train) -> bool:
+    """Whether strong views pass only where their pseudo-label is kept, since the loss leaves out the others.
+
+    Not where another loss asks for them, or a moving mean; nor in a compiled tower, which has one shape; nor cached
+    ones, which cost nothing.
+    """
+    asked = any(used(train.losses.get(name, 0)) for name in ("soft_rest", "entropy"))
+    passes = not (tuning.cached or tuning.from_scratch)
+    return passes and not asked and train.center_decay is None and not train.compile
 
 
 def _prototype_losses(method: Method) -> dict[str, Constant]:

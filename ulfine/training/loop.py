@@ -18,7 +18,7 @@ from ulfine.training.average import WeightAverage
 from ulfine.training.batches import Batch, Batches
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.energy import Energy
-from ulfine.training.flops import head_flops, step_and_count
+from ulfine.training.flops import Operations, done_and_counted, head_flops
 from ulfine.training.history import History
 from ulfine.training.learner import Learner
 from ulfine.training.optimizers import make_optimizer
@@ -59,7 +59,8 @@ class Loop:
         self.history, self.checkpoint, self.validate = history, checkpoint, validate
         self.average = WeightAverage(learner, train.ema_decay)
         self.optimizer = make_optimizer(learner, train)
-        self.flops: int | None = None  # of one step, counted on the first
+        self.operations: Operations | None = None  # counted on the first step
+        self.views: Tensor | int = 0  # that passed with a gradient so far
         self._compiled = False
         self.before = 0.0  # seconds spent by processes before this one
         self.started = time.perf_counter()
@@ -77,7 +78,7 @@ class Loop:
         with progress(self.train.steps * images, "train") as bar:
             bar.update(first * images)
             for step in range(first, self.train.steps):
-                self._counted_step(step)
+                self._step(step)
                 done = step + 1
                 bar.update(images)
                 if done % self.train.log_every == 0 or done == self.train.steps:
@@ -86,45 +87,58 @@ class Loop:
                     self._validate(done)
                 if self.checkpoint.due():
                     self.checkpoint.save(self._state(done))
-        return Cost(self._seconds(), self.train.steps * images, self.flops * self.train.steps, self._joules())
-
-    def _counted_step(self, step: int) -> None:
-        """One step stands for all in the count of operations: they have the same shapes."""
-        size, of_tower = self.train.batch_size, not self.learner.tuning.cached
-        with advising("a smaller train.batch_size or train.unlabeled_ratio takes less"):
-            if self.flops is None and of_tower:
-                self.flops = step_and_count(lambda: self._step(step))
-                return
-            self.flops = self.flops or head_flops(self.learner, size, size * self.train.unlabeled_ratio)
-            if self.train.compile and of_tower and not self._compiled:  # torch cannot count in what is compiled
-                self.learner.encoder.compile()
-                self._compiled = True
-            self._step(step)
+        flops = self.operations.of(self.train.steps, int(self.views))
+        return Cost(self._seconds(), self.train.steps * images, flops, self._joules())
 
     def _step(self, step: int) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate_factor(step, self.train.steps, self.train.schedule, self.train.warmup)
-        batch = self.batches.at(step)
-        self.optimizer.zero_grad()
-        whole = self.train.accumulate == 1 or self.learner.tuning.cached
-        losses, result = self._backward(batch) if whole else self._backward_in_parts(batch)
-        self.optimizer.step()
-        self.learner.adapt(step, result)
+        with advising("a smaller train.batch_size or train.unlabeled_ratio takes less"):
+            batch = self.batches.at(step)
+            done = self._done if self.operations else self._counted
+            targets, losses, result = done(batch, step)
         self.average.update(step + 1)
         self.history.add(losses, result.targets, batch)
+        self.views = self.views + self.learner.views_with_gradient(batch, targets)
 
-    def _backward(
-        self, batch: Batch, targets: PseudoLabels | None = None, share: float = 1
-    ) -> tuple[dict[str, Tensor], Step]:
+    def _done(self, batch: Batch, step: int) -> tuple[PseudoLabels | None, dict[str, Tensor], Step]:
+        """Make pseudo-labels, and learn from them."""
+        if self.train.compile and not self._compiled and not self.learner.tuning.cached:
+            self.learner.encoder.compile()  # not before the first step, as torch cannot count in what is compiled
+            self._compiled = True
+        targets = self.learner.targets(batch)
+        return targets, *self._learn(batch, targets, step)
+
+    def _counted(self, batch: Batch, step: int) -> tuple[PseudoLabels | None, dict[str, Tensor], Step]:
+        """The same on the first step, which stands for all in the count of operations: they add up view by view."""
+        if self.learner.tuning.cached:
+            size = self.train.batch_size
+            self.operations = Operations(head_flops(self.learner, size, size * self.train.unlabeled_ratio))
+            return self._done(batch, step)
+        targets, of_targets = done_and_counted(lambda: self.learner.targets(batch))
+        learned, of_views = done_and_counted(lambda: self._learn(batch, targets, step))
+        self.operations = Operations(of_targets, of_views / int(self.learner.views_with_gradient(batch, targets)))
+        return targets, *learned
+
+    def _learn(self, batch: Batch, targets: PseudoLabels | None, step: int) -> tuple[dict[str, Tensor], Step]:
+        """Change the weights by the gradient of one batch, and the prototypes by PAF."""
+        self.optimizer.zero_grad()
+        whole = self.train.accumulate == 1 or self.learner.tuning.cached
+        losses, result = self._backward(batch, targets) if whole else self._backward_in_parts(batch, targets)
+        self.optimizer.step()
+        self.learner.adapt(step, result)
+        return losses, result
+
+    def _backward(self, batch: Batch, targets: PseudoLabels | None, share: float = 1) -> tuple[dict[str, Tensor], Step]:
         """Add `share` of the gradient of one forward pass; with heads, the sum keeps each gradient apart."""
         result = self.learner(batch, targets)
         losses = {name: share * loss for name, loss in self.learner.losses(result).items()}
         sum(losses.values()).sum().backward()
         return losses, result
 
-    def _backward_in_parts(self, batch: Batch) -> tuple[dict[str, Tensor], Step]:
+    def _backward_in_parts(self, batch: Batch, targets: PseudoLabels | None) -> tuple[dict[str, Tensor], Step]:
         """Add the gradient of one part of the batch after another: losses are means, so those of equal parts add up."""
-        number, targets = self.train.accumulate, self.learner.targets(batch)
+        number = self.train.accumulate
         columns = [[None] * number] if targets is None else [column.chunk(number) for column in targets]
         of_parts = [None if targets is None else PseudoLabels(*part) for part in zip(*columns, strict=True)]
         pairs = zip(batch.parts(number), of_parts, strict=True)
@@ -160,7 +174,8 @@ class Loop:
             "history": self.history.state(),
             "done": done,
             "seconds": self._seconds(),
-            "flops": self.flops,
+            "operations": tuple(self.operations),
+            "views": self.views,
             "joules": self._joules(),
         }
 
@@ -172,7 +187,8 @@ class Loop:
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load(state["average"])
         self.history.restore(state["history"])
-        self.before, self.energy_before, self.flops = state["seconds"], state["joules"], state["flops"]
+        self.operations, self.views = Operations(*state["operations"]), state["views"]
+        self.before, self.energy_before = state["seconds"], state["joules"]
         print(f"resuming at step {state['done']}")
         return state["done"]
 
