@@ -9,6 +9,7 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ulfine.models.blocks import distances
+from ulfine.models.fast import make_fast
 from ulfine.models.resize import resized, resized_bytes
 from ulfine.params.backbone import Backbone
 
@@ -28,6 +29,7 @@ class ImageTower(nn.Module):
     def __init__(self, visual: nn.Module, backbone: Backbone, preprocess: dict) -> None:
         super().__init__()
         self.projection = _detach_projection(visual)
+        make_fast(visual)
         if backbone.feature_space == "pooled" and not isinstance(self.projection, nn.Linear):
             raise ValueError("feature_space = 'pooled': this tower has no linear projection; use feature_space: joint")
         self.visual = visual
