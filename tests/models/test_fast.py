@@ -1,12 +1,16 @@
 import copy
+import math
 
 import open_clip
 import pytest
+import timm
 import torch
+import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock
 from torch import nn
 
-from ulfine.models.fast import QuickGELU, SelfAttention, make_fast
+from ulfine.models.fast import DepthwiseConv2d, QuickGELU, SelfAttention, fold_norms, make_fast
+from ulfine.training.flops import done_and_counted
 
 
 def with_gradient(function, x):
@@ -50,3 +54,63 @@ def test_a_tower_of_open_clip_gets_the_fast_parts_under_the_same_names():
     assert list(fast.state_dict()) == list(slow.state_dict())
     images = torch.randn(3, 3, 32, 32)
     torch.testing.assert_close(fast(images), slow(images))
+
+
+@pytest.mark.parametrize(("side", "kernel"), [(2, 5), (4, 5), (2, 3), (1, 7), (4, 3)])
+def test_depthwise_convolutions_learn_as_torchs(side, kernel):
+    torch.manual_seed(0)
+    slow = nn.Conv2d(6, 6, kernel, padding=kernel // 2, groups=6).double()
+    fast = copy.deepcopy(slow)
+    fast.__class__ = DepthwiseConv2d
+    x = torch.randn(3, 6, side, side + 0, dtype=torch.double)
+    torch.testing.assert_close(with_gradient(fast, x), with_gradient(slow, x))
+    for one, other in zip(fast.parameters(), slow.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+    if side < kernel:
+        by_taps = fast(x.requires_grad_()).grad_fn
+        assert "Depthwise" in type(by_taps).__name__
+        assert "Depthwise" not in type(fast.requires_grad_(False)(x).grad_fn).__name__
+
+
+def test_the_gradient_of_a_depthwise_weight_by_hand():
+    layer = DepthwiseConv2d(1, 1, 3, padding=1, groups=1, bias=False)
+    x = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]], requires_grad=True)
+    layer(x).backward(torch.tensor([[[[10.0, 20.0], [30.0, 40.0]]]]))
+    # tap (0, 0) sees the input up and left of each output: 1 at the last one alone; tap (1, 1) sees each at its place
+    expected = [[40 * 1, 30 * 1 + 40 * 2, 30 * 2], [20 * 1 + 40 * 3, 10 + 40 + 90 + 160, 10 * 2 + 30 * 4]]
+    expected += [[20 * 3, 10 * 3 + 20 * 4, 10 * 4]]
+    assert layer.weight.grad[0, 0].tolist() == expected
+
+
+def test_operations_of_a_depthwise_gradient_are_counted():
+    fast = DepthwiseConv2d(6, 6, 5, padding=2, groups=6, bias=False)
+    x = torch.randn(2, 6, 4, 4, requires_grad=True)
+    _, found = done_and_counted(lambda: fast(x).sum().backward())
+    assert found == 3 * 2 * math.prod(x.shape) * 25
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "tf_efficientnetv2_b0", "resnet18", "resnet50"])
+def test_norms_fold_into_the_convolutions_before_them(name):
+    torch.manual_seed(0)
+    slow = timm.create_model(name, num_classes=0).eval().requires_grad_(False)
+    for module in slow.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for values in (module.weight, module.running_var):
+                values.uniform_(0.5, 1.5)
+            for values in (module.bias, module.running_mean):
+                values.normal_(std=0.1)
+    fast, images = copy.deepcopy(slow), torch.randn(2, 3, 64, 64)
+    fold_norms(fast)
+    left = sum(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
+    assert left == {"resnet18": 3, "resnet50": 4}.get(name, 0)  # of shortcuts that change the shape
+    found, expected = fast(images), slow(images)
+    assert F.cosine_similarity(found, expected).min() > 1 - 1e-6
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+
+
+def test_norms_that_learn_or_belong_to_what_learns_stay():
+    tower = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval().requires_grad_(False)
+    tower.bn1.weight.requires_grad_(True)
+    tower.conv_head.weight.requires_grad_(True)
+    fold_norms(tower)
+    assert {name for name, module in tower.named_modules() if isinstance(module, nn.BatchNorm2d)} == {"bn1", "bn2"}

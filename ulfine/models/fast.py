@@ -1,11 +1,28 @@
 """Parts of towers written again where torch's or open_clip's are slow: the same weights and the same arithmetic."""
 
+import torch
 import torch.nn.functional as F
+from open_clip import modified_resnet
 from open_clip import transformer as open_clip_transformer
 from timm.layers import activations as timm_activations
+from timm.models import _efficientnet_blocks, efficientnet, resnet
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 SLOPE = 1.702  # of QuickGELU
+_THREE = tuple((f"conv{n}", f"bn{n}") for n in (1, 2, 3))
+NORMS_BEHIND: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {  # convolutions that have a norm right behind them
+    efficientnet.EfficientNet: (("conv_stem", "bn1"), ("conv_head", "bn2")),
+    _efficientnet_blocks.ConvBnAct: (("conv", "bn1"),),
+    _efficientnet_blocks.DepthwiseSeparableConv: (("conv_dw", "bn1"), ("conv_pw", "bn2")),
+    _efficientnet_blocks.InvertedResidual: (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
+    _efficientnet_blocks.EdgeResidual: (("conv_exp", "bn1"), ("conv_pwl", "bn2")),
+    modified_resnet.ModifiedResNet: _THREE,
+    modified_resnet.Bottleneck: _THREE,
+    resnet.ResNet: _THREE[:1],
+    resnet.BasicBlock: _THREE[:2],
+    resnet.Bottleneck: _THREE,
+}
 
 
 class QuickGELU(nn.Module):
@@ -55,3 +72,80 @@ def make_fast(tower: nn.Module) -> None:
                 and child.batch_first
             ):
                 setattr(module, name, SelfAttention(child))
+            elif type(child) is nn.Conv2d and _is_depthwise(child):
+                child.__class__ = DepthwiseConv2d
+
+
+def _is_depthwise(layer: nn.Conv2d) -> bool:
+    plain = layer.stride == layer.dilation == (1, 1) and isinstance(layer.padding, tuple)
+    return plain and layer.padding_mode == "zeros" and 1 < layer.groups == layer.in_channels == layer.out_channels
+
+
+def fold_norms(tower: nn.Module) -> None:
+    """Fold each frozen batch norm into the frozen convolution before it.
+
+    What a tower gives changes by rounding, so that features and the towers that they stand for must both do it, or
+    neither.
+    """
+    for module in list(tower.modules()):
+        for convolution, norm in NORMS_BEHIND.get(type(module), ()):
+            before, behind = getattr(module, convolution, None), getattr(module, norm, None)
+            if isinstance(before, nn.Conv2d) and isinstance(behind, nn.BatchNorm2d) and _frozen(before, behind):
+                setattr(module, convolution, fuse_conv_bn_eval(before, behind).requires_grad_(False))
+                setattr(module, norm, getattr(behind, "act", nn.Identity()))  # timm's norms bring their activation
+
+
+def _frozen(*modules: nn.Module) -> bool:
+    return not any(module.training or weight.requires_grad for module in modules for weight in module.parameters())
+
+
+class DepthwiseConv2d(nn.Conv2d):
+    """A depthwise convolution of stride 1 whose weight learns faster on small maps on the CPU.
+
+    oneDNN takes the gradient of the weight of a map that is smaller than the kernel 10 to 20 times as long as a
+    multiplication and a sum for each position of the kernel.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, H', W')."""
+        small = max(x.shape[-2:]) < min(self.kernel_size)
+        if small and x.device.type == "cpu" and self.weight.requires_grad:
+            return _Depthwise.apply(x, self.weight, self.bias, self.padding)
+        return super().forward(x)
+
+
+class _Depthwise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:  # noqa: ANN001
+        ctx.save_for_backward(x, weight)
+        ctx.padding = padding
+        return F.conv2d(x, weight, bias, padding=padding, groups=len(weight))
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN001
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias, _ = ctx.needs_input_grad
+        return (
+            nn.grad.conv2d_input(x.shape, weight, gradient, padding=ctx.padding, groups=len(weight)) if of_x else None,
+            depthwise_weight_gradient(x, gradient, list(weight.shape[2:]), list(ctx.padding)) if of_weight else None,
+            gradient.sum((0, 2, 3)) if of_bias else None,
+            None,
+        )
+
+
+@torch.library.custom_op("ulfine::depthwise_weight_gradient", mutates_args=())
+def depthwise_weight_gradient(x: Tensor, gradient: Tensor, kernel: list[int], padding: list[int]) -> Tensor:
+    """(C, 1, *kernel), the gradient of the weight of a depthwise convolution of stride 1.
+
+    An operator of its own, so that its operations are counted (ulfine/training/flops.py).
+
+    x: (B, C, H, W) that went in. gradient: (B, C, H', W') of what came out.
+    """
+    before = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))
+    height, width = gradient.shape[2:]
+    taps = [
+        (before[:, :, i : i + height, j : j + width] * gradient).sum((0, 2, 3))
+        for i in range(kernel[0])
+        for j in range(kernel[1])
+    ]
+    return torch.stack(taps, 1).view(-1, 1, *kernel)
