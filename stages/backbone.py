@@ -6,6 +6,8 @@ writes  artifacts/backbones/{backbone}/
 
 from ulfine.runner.stage import stage
 
+import ulfine.models.lean  # noqa: F401 (before open_clip)
+
 from ulfine.config.backbone import BackboneConfig
 from ulfine.files import new_folder
 from ulfine.models import embedded

@@ -6,6 +6,8 @@ writes  artifacts/features/{dataset}/{backbone}/
 
 from ulfine.runner.stage import stage
 
+import ulfine.models.lean  # noqa: F401 (before open_clip)
+
 from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
 
 from ulfine.config.features import FeaturesConfig

@@ -1,5 +1,7 @@
 """Loads a tower and sets free what a method trains in it."""
 
+import ulfine.models.lean  # noqa: F401 (before open_clip)
+
 from pathlib import Path
 
 from ulfine.models.adapters import insert_adapters
