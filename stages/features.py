@@ -36,7 +36,8 @@ def main(config: FeaturesConfig, dataset: str, backbone: str) -> None:
     if cut:
         print(f"features {dataset} {backbone}: {cut}", flush=True)
     with new_folder(at.features) as folder:
-        extract_text(folder, clip, tokenizer, load_text_map(at.backbone), classes, imagenet)  # seconds, and may refuse
+        # seconds, and may refuse
+        extract_text(folder, clip.to(device), tokenizer, load_text_map(at.backbone), classes, imagenet)
         del clip  # its memory
         tower = load_image_tower(at.backbone, config.backbone).to(device)
         tower.require_resize(dataset, config.resize)

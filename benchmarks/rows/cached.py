@@ -12,7 +12,6 @@ import torch
 from benchmarks.cell import FirstCell
 from benchmarks.measured import Found, quartiles, ratios, report
 from ulfine.data.augmentation import strong_views, weak_views
-from ulfine.data.resident import sent
 from ulfine.training.batches import CachedViews
 
 STEPS, TAIL = 12, 256
@@ -35,10 +34,8 @@ class TowerInTheLoop(CachedViews):
     tower: torch.nn.Module
 
     def _drawn(self, view: str, indices: np.ndarray, seed: int) -> torch.Tensor:
-        views = self.views[view]
-        number = np.random.default_rng(seed).integers(len(views), size=len(indices))
         with torch.no_grad():
-            return self.tower(sent(views[number, indices], self.device))
+            return self.tower(super()._drawn(view, indices, seed))
 
 
 def main() -> None:

@@ -47,9 +47,11 @@ def training(method: str, device: torch.device, vision: dict, batch: int) -> Tra
     """Prepare a training of a tower with random weights."""
     params = load(PARAMS)
     torch.manual_seed(0)
-    visual = open_clip.model._build_vision_tower(512, vision)
+    visual = open_clip.model._build_vision_tower(512, vision, quick_gelu=True)
     size = vision["image_size"]
-    backbone = Backbone(model="ViT-B-16", pretrained="none", resolution=size, precision="bf16", feature_space="pooled")
+    backbone = Backbone(
+        model="ViT-B-16-quickgelu", pretrained="none", resolution=size, precision="bf16", feature_space="pooled"
+    )
     half = (0.5, 0.5, 0.5)
     tower = ImageTower(
         visual, backbone, {"mean": half, "std": half, "interpolation": "bicubic", "resize_mode": "shortest"}

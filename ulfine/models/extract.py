@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ulfine.arrays import write_tensors
 from ulfine.data.augmentation import strong_views, weak_views
 from ulfine.data.features import SPACES, TEXT, Filling
-from ulfine.data.resident import Pictures
+from ulfine.data.resident import Rows
 from ulfine.data.store import Store
 from ulfine.models.backbone import Tokenizer
 from ulfine.models.resize import before_augmenting
@@ -30,18 +30,18 @@ def extract_images(
 ) -> None:
     """Write `{view}.{space}.npy` for plain, weak, strong and test into `folder`."""
     views, enlarge = augmentation.views, before_augmenting(augmentation, tower.enlarge)
-    train, test = (Pictures(store.images[part], device) for part in ("train", "test"))
+    train, test = (Rows(store.images[part], device) for part in ("train", "test"))
     passes = [
         ("plain", train, 1, lambda images, _: images),
         ("weak", train, views.weak, lambda images, seed: weak_views(enlarge(images), augmentation.weak, seed)),
         ("strong", train, views.strong, lambda images, seed: strong_views(enlarge(images), augmentation, seed)),
         ("test", test, 1, lambda images, _: images),
     ]
-    total = sum(len(pictures.images) * times for _, pictures, times, _ in passes)
+    total = sum(len(pictures.values) * times for _, pictures, times, _ in passes)
     with progress(total, "features") as bar:
         for stream, (view, pictures, times, augment) in enumerate(passes):
             many = () if view in ("plain", "test") else (times,)
-            count = len(pictures.images)
+            count = len(pictures.values)
             widths = [features.shape[1] for features in _forward(tower, pictures.take(np.arange(1)))]
             files = [
                 Filling(folder / f"{view}.{space}.npy", (*many, count, width))
@@ -85,7 +85,7 @@ def extract_text(
 
     The map takes unit text of the joint space to the pooled image space (LIFT initialises its classifier this way).
 
-    imagenet: sentences of each of open_clip's ImageNet class names.
+    clip: on the device that is to do it. imagenet: sentences of each of open_clip's ImageNet class names.
 
     Raises:
         ValueError: two classes are the same to the text tower.
@@ -100,7 +100,7 @@ def extract_text(
     tensors = {"logit_scale": clip.logit_scale.detach().exp(), "logit_bias": bias.detach()}
     for space, (rows, others) in spaces.items():
         tensors |= {f"{space}.prototypes": rows, f"{space}.mean": others.mean(0)}
-    write_tensors(folder / TEXT, {name: tensor.numpy() for name, tensor in tensors.items()})
+    write_tensors(folder / TEXT, {name: tensor.cpu().numpy() for name, tensor in tensors.items()})
 
 
 @torch.inference_mode()
@@ -108,6 +108,7 @@ def prototypes(clip: nn.Module, tokenizer: Tokenizer, classes: list[list[str]]) 
     """(K, E) unit mean of the unit embeddings of each class's sentences, as open_clip's zero-shot classifier has it."""
     said = list(chain.from_iterable(classes))
     chunks = [said[start : start + SENTENCES] for start in range(0, len(said), SENTENCES)]
-    embedded = torch.cat([clip.encode_text(tokenizer(chunk), normalize=True) for chunk in chunks])
+    device = clip.logit_scale.device
+    embedded = torch.cat([clip.encode_text(tokenizer(chunk).to(device), normalize=True) for chunk in chunks]).cpu()
     means = torch.stack([part.mean(0) for part in embedded.split([len(part) for part in classes])])
     return means / means.norm(dim=1, keepdim=True)

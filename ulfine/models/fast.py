@@ -102,8 +102,8 @@ def _frozen(*modules: nn.Module) -> bool:
 class DepthwiseConv2d(nn.Conv2d):
     """A depthwise convolution of stride 1 whose weight learns faster on small maps on the CPU.
 
-    oneDNN takes the gradient of the weight of a map that is smaller than the kernel 10 to 20 times as long as a
-    multiplication and a sum for each position of the kernel.
+    On a map that is smaller than the kernel, a multiplication and a sum for each position of the kernel give the
+    gradient of the weight up to ten times as fast as oneDNN.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -141,11 +141,19 @@ def depthwise_weight_gradient(x: Tensor, gradient: Tensor, kernel: list[int], pa
 
     x: (B, C, H, W) that went in. gradient: (B, C, H', W') of what came out.
     """
-    before = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))
-    height, width = gradient.shape[2:]
-    taps = [
-        (before[:, :, i : i + height, j : j + width] * gradient).sum((0, 2, 3))
-        for i in range(kernel[0])
-        for j in range(kernel[1])
+    x, gradient = (maps.permute(0, 2, 3, 1) for maps in (x, gradient))  # as they lie in memory
+    taps = gradient.new_zeros(*kernel, gradient.shape[-1])
+    spans = [
+        [_overlap(place - pad, before, behind) for place in range(size)]
+        for size, pad, before, behind in zip(kernel, padding, x.shape[1:], gradient.shape[1:], strict=False)
     ]
-    return torch.stack(taps, 1).view(-1, 1, *kernel)
+    for i, (rows, below) in enumerate(spans[0]):
+        for j, (columns, right) in enumerate(spans[1]):
+            torch.sum(x[:, rows, columns] * gradient[:, below, right], (0, 1, 2), out=taps[i, j])
+    return taps.permute(2, 0, 1).unsqueeze(1).contiguous()
+
+
+def _overlap(shift: int, before: int, behind: int) -> tuple[slice, slice]:
+    """The inputs, of `before`, that outputs, of `behind`, see at a distance of `shift`; and those outputs."""
+    first, last = max(0, -shift), max(0, -shift, min(behind, before - shift))
+    return slice(first + shift, last + shift), slice(first, last)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ulfine.data.augmentation import minimalist_views, resized_crops, strong_views, weak_views
 from ulfine.data.features import VIEWS, Features
-from ulfine.data.resident import Pictures, sent
+from ulfine.data.resident import Rows, sent
 from ulfine.data.store import Store
 from ulfine.models.resize import before_augmenting
 from ulfine.params.augmentation import Augmentation
@@ -73,7 +73,9 @@ class CachedViews:
 
     def __init__(self, features: Features, space: str, device: torch.device) -> None:
         self.device = device
-        self.views = {view: features.view(view, space).view(np.ndarray) for view in VIEWS}  # memmap's own rows are slow
+        found = {view: features.view(view, space) for view in VIEWS}
+        self.views = {view: Rows(values.reshape(-1, values.shape[-1]), device) for view, values in found.items()}
+        self.shape = {view: values.shape[:-1] for view, values in found.items()}
 
     def weak(self, indices: np.ndarray, seed: int) -> Tensor:
         """(B, D), one of the weak views of each."""
@@ -89,12 +91,12 @@ class CachedViews:
 
     def plain(self, part: str, indices: np.ndarray) -> Tensor:
         """(B, D)."""
-        return sent(self.views["test" if part == "test" else "plain"][indices], self.device)
+        return self.views["test" if part == "test" else "plain"].take(indices)
 
     def _drawn(self, view: str, indices: np.ndarray, seed: int) -> Tensor:
-        views = self.views[view]
-        number = generator(seed).integers(len(views), size=len(indices))
-        return sent(views[number, indices], self.device)
+        views, pictures = self.shape[view]
+        number = generator(seed).integers(views, size=len(indices))
+        return self.views[view].take(number * pictures + indices)
 
 
 class PictureViews:
@@ -111,7 +113,7 @@ class PictureViews:
         self, store: Store, augmentation: Augmentation, device: torch.device, enlarge: Callable[[Tensor], Tensor]
     ) -> None:
         self.device, self.augmentation = device, augmentation
-        self.pictures = {part: Pictures(images, device) for part, images in store.images.items()}
+        self.pictures = {part: Rows(images, device) for part, images in store.images.items()}
         self.enlarge = before_augmenting(augmentation, enlarge)
 
     def weak(self, indices: np.ndarray, seed: int) -> Tensor:

@@ -18,7 +18,7 @@ def prepare(runtime: Runtime) -> torch.device:
     """
     torch.set_num_threads(runtime.num_threads)
     _keep_freed_memory()
-    torch.set_deterministic_debug_mode("error" if runtime.device == "cpu" else "warn")
+    torch.set_deterministic_debug_mode("error")  # only warned, a GPU takes attention with a gradient that is not
     torch.utils.deterministic.fill_uninitialized_memory = False  # a guard against bugs, at a fifth of every step
     # torch's attention takes another path, with other last bits, where nothing needs a gradient: without it a frozen
     # tower, a tower with fresh adapters and cached features agree bit for bit
