@@ -17,7 +17,6 @@ from ulfine.data.store import open_store
 from ulfine.files import new_folder, sha256, write_json
 from ulfine.models.backbone import load_image_tower, load_text_map, load_text_tower
 from ulfine.models.extract import extract_images, extract_text
-from ulfine.models.fast import fold_norms
 from ulfine.models.tokens import cut_sentences
 from ulfine.runner.cell import Cell
 from ulfine.training.device import prepare
@@ -41,7 +40,7 @@ def main(config: FeaturesConfig, dataset: str, backbone: str) -> None:
         del clip  # its memory
         tower = load_image_tower(at.backbone, config.backbone).to(device)
         tower.require_resize(dataset, config.resize)
-        fold_norms(tower)
+        tower.settle()
         extract_images(folder, store, tower, config.augmentation, device)
         write_json(folder / META, {"sha256": {path.name: sha256(path) for path in sorted(folder.iterdir())}})
 

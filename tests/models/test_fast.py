@@ -9,7 +9,11 @@ import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock
 from torch import nn
 
+from ulfine.models.adapters import insert_adapters
 from ulfine.models.fast import DepthwiseConv2d, QuickGELU, SelfAttention, fold_norms, make_fast
+from ulfine.models.tower import ImageTower
+from ulfine.params.adapter import AdaptFormer, LoRA
+from ulfine.params.backbone import Backbone
 from ulfine.training.flops import done_and_counted
 
 
@@ -114,3 +118,42 @@ def test_norms_that_learn_or_belong_to_what_learns_stay():
     tower.conv_head.weight.requires_grad_(True)
     fold_norms(tower)
     assert {name for name, module in tower.named_modules() if isinstance(module, nn.BatchNorm2d)} == {"bn1", "bn2"}
+
+
+def adapted(precision: str, adapter) -> ImageTower:
+    torch.manual_seed(0)
+    vision = {"image_size": 32, "patch_size": 8, "width": 64, "layers": 3, "head_width": 16}
+    visual = open_clip.model._build_vision_tower(8, vision, quick_gelu=True)
+    spec = Backbone(
+        model="ViT-B-16-quickgelu", pretrained="openai", resolution=32, precision=precision, feature_space="pooled"
+    )
+    half = [0.5] * 3
+    tower = ImageTower(visual, spec, {"mean": half, "std": half, "interpolation": "bicubic", "resize_mode": "shortest"})
+    insert_adapters(tower, adapter, classes=10)
+    with torch.no_grad():
+        for name, weight in tower.named_parameters():
+            if name.endswith("up.weight") or name.endswith(".up"):
+                weight.normal_(std=0.1)
+    tower.settle()
+    return tower
+
+
+@pytest.mark.parametrize("adapter", [AdaptFormer(kind="adaptformer", width=4), LoRA(kind="lora", rank=2)])
+def test_bf16_stays_bf16_from_block_to_block_and_near_fp32(adapter):
+    images, found = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8), {}
+    for precision in ("fp32", "bf16"):
+        tower, types = adapted(precision, adapter), set()
+        for block in tower.visual.transformer.resblocks:
+            block.register_forward_hook(lambda _, __, out, types=types: types.add(out.dtype))
+        features = tower(images)
+        assert features.dtype == torch.float32
+        assert types == {torch.bfloat16 if precision == "bf16" else torch.float32}
+        (features * torch.linspace(-1, 1, features.numel()).view_as(features)).sum().backward()
+        free = [weight for weight in tower.parameters() if weight.requires_grad]
+        assert all(weight.dtype == weight.grad.dtype == torch.float32 for weight in free)
+        found[precision] = features.detach(), torch.cat([weight.grad.flatten() for weight in free])
+    features, gradients = zip(found["fp32"], found["bf16"], strict=True)
+    assert F.cosine_similarity(*features).min() > 0.9995
+    assert F.cosine_similarity(*gradients, dim=0) > 0.998
+    frozen = [weight for name, weight in tower.visual.named_parameters() if name.endswith("c_fc.weight")]
+    assert frozen and all(weight.dtype == torch.bfloat16 for weight in frozen)

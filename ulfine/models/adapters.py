@@ -13,6 +13,7 @@ from timm.layers import RmsNorm, RmsNorm2d, SimpleNorm, SimpleNorm2d
 from torch import Tensor, nn
 
 from ulfine.models.blocks import Place, attentions, blocks, places
+from ulfine.models.fast import LayerNorm
 from ulfine.models.lora import add_low_rank, has_projections
 from ulfine.models.prompts import Tokens, add_prompts, sequences
 from ulfine.params.adapter import VPT, Adapter, AdaptFormer, LoRA, Sequential
@@ -36,10 +37,10 @@ class Bottleneck(nn.Module):
     def __init__(self, width: int, bottleneck: int, channels_first: bool, scaled: bool) -> None:
         super().__init__()
         self.channels_first = channels_first
-        self.norm = nn.LayerNorm(width)
+        self.norm = LayerNorm(width)
         self.down = nn.Linear(width, bottleneck)
         self.up = nn.Linear(bottleneck, width)
-        self.scale = nn.Parameter(torch.ones(1)) if scaled else 1
+        self.scale = nn.Parameter(torch.ones(1)) if scaled else None
         nn.init.kaiming_normal_(self.down.weight, a=math.sqrt(5))
         for start_at_zero in (self.down.bias, self.up.weight, self.up.bias):
             nn.init.zeros_(start_at_zero)
@@ -48,7 +49,9 @@ class Bottleneck(nn.Module):
         """Same shape out as in."""
         if self.channels_first:
             x = x.movedim(1, -1)
-        out = self.up(torch.relu(self.down(self.norm(x)))) * self.scale
+        out = self.up(torch.relu(self.down(self.norm(x))))
+        if self.scale is not None:
+            out = out * self.scale.to(out.dtype)  # float32 times bf16 would make all that follows float32
         return out.movedim(-1, 1) if self.channels_first else out
 
 

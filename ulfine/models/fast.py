@@ -5,11 +5,14 @@ import torch.nn.functional as F
 from open_clip import modified_resnet
 from open_clip import transformer as open_clip_transformer
 from timm.layers import activations as timm_activations
+from timm.layers import norm as timm_norms
 from timm.models import _efficientnet_blocks, efficientnet, resnet
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.parametrize import is_parametrized
 
 SLOPE = 1.702  # of QuickGELU
+LAYER_NORMS = (nn.LayerNorm, open_clip_transformer.LayerNorm, timm_norms.LayerNorm)
 _THREE = tuple((f"conv{n}", f"bn{n}") for n in (1, 2, 3))
 NORMS_BEHIND: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {  # convolutions that have a norm right behind them
     efficientnet.EfficientNet: (("conv_stem", "bn1"), ("conv_head", "bn2")),
@@ -31,6 +34,16 @@ class QuickGELU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Same shape out as in."""
         return F.silu(SLOPE * x).div_(SLOPE)
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer norm in the type of what comes in, where autocast would leave it for float32 and cast twice."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape out as in."""
+        with torch.autocast(x.device.type, enabled=False):
+            weight, bias = (None if values is None else values.to(x.dtype) for values in (self.weight, self.bias))
+            return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
 
 
 class SelfAttention(nn.Module):
@@ -72,6 +85,8 @@ def make_fast(tower: nn.Module) -> None:
                 and child.batch_first
             ):
                 setattr(module, name, SelfAttention(child))
+            elif type(child) in LAYER_NORMS:
+                child.__class__ = LayerNorm
             elif type(child) is nn.Conv2d and _is_depthwise(child):
                 child.__class__ = DepthwiseConv2d
 
@@ -93,6 +108,15 @@ def fold_norms(tower: nn.Module) -> None:
             if isinstance(before, nn.Conv2d) and isinstance(behind, nn.BatchNorm2d) and _frozen(before, behind):
                 setattr(module, convolution, fuse_conv_bn_eval(before, behind).requires_grad_(False))
                 setattr(module, norm, getattr(behind, "act", nn.Identity()))  # timm's norms bring their activation
+
+
+def keep_in_bf16(tower: nn.Module) -> None:
+    """Keep frozen weights of linear layers and convolutions as autocast would cast them at every step."""
+    for module in tower.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | SelfAttention) and not is_parametrized(module):
+            for weight in module.parameters(recurse=False):
+                if not weight.requires_grad:
+                    weight.data = weight.data.bfloat16()
 
 
 def _frozen(*modules: nn.Module) -> bool:

@@ -9,7 +9,7 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ulfine.models.blocks import distances
-from ulfine.models.fast import make_fast
+from ulfine.models.fast import fold_norms, keep_in_bf16, make_fast
 from ulfine.models.resize import resized, resized_bytes
 from ulfine.params.backbone import Backbone
 
@@ -49,6 +49,12 @@ class ImageTower(nn.Module):
         """Free all that `forward` uses; the projection is part of it in the joint space alone."""
         self.visual.requires_grad_(True)
         self.projection.requires_grad_(self.backbone.feature_space == "joint")
+
+    def settle(self) -> None:
+        """Make what is frozen now faster, since nobody will tune it: norms fold, weights stay in the precision."""
+        fold_norms(self.visual)
+        if self.backbone.precision == "bf16":
+            keep_in_bf16(self.visual)
 
     def checkpoint_blocks(self) -> None:
         """Keep the inputs of the blocks alone for the backward pass, and compute the rest again.

@@ -33,7 +33,9 @@ class Backbone(Section):
         default=None, description="hash of a local checkpoint, so that a change of its content is noticed"
     )
     resolution: int = Field(ge=16, le=1024, description="side in pixels at which the tower sees a picture")
-    precision: Literal["fp32", "bf16"] = Field(description="arithmetic of the tower; bf16 is autocast")
+    precision: Literal["fp32", "bf16"] = Field(
+        description="arithmetic of the tower; bf16 is autocast, with frozen weights kept in bf16"
+    )
     feature_space: Literal["pooled", "joint"] = Field(
         description="pooled: before the tower's linear projection; joint: after it (towers without one need this)"
     )

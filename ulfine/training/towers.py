@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ulfine.models.adapters import insert_adapters
 from ulfine.models.backbone import load_image_tower
-from ulfine.models.fast import fold_norms
 from ulfine.models.tower import ImageTower
 from ulfine.params.backbone import Backbone
 from ulfine.params.method import Method
@@ -19,7 +18,7 @@ def load_tuned(folder: Path, backbone: Backbone, method: Method, train: Train, c
 
 
 def tune(tower: ImageTower, method: Method, train: Train, classes: int) -> ImageTower:
-    """The tower itself, with its weights unfrozen, adapters inserted, or frozen as it is; frozen norms are folded."""
+    """The tower itself, with its weights unfrozen, with adapters inserted, or frozen as it is."""
     if train.checkpoint_blocks:
         tower.checkpoint_blocks()
     match method.tune:
@@ -27,5 +26,5 @@ def tune(tower: ImageTower, method: Method, train: Train, classes: int) -> Image
             tower.unfreeze()
         case "adapters":
             insert_adapters(tower, method.adapter, classes)
-    fold_norms(tower)
+    tower.settle()
     return tower
