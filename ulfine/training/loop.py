@@ -21,7 +21,7 @@ from ulfine.training.energy import Energy
 from ulfine.training.flops import Operations, done_and_counted, head_flops
 from ulfine.training.history import History
 from ulfine.training.learner import Learner
-from ulfine.training.optimizers import make_optimizer
+from ulfine.training.optimizers import make_optimizer, restore
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class Loop:
         if state is None:
             return 0
         self.learner.load_state_dict(state["learner"], strict=False)  # the frozen tower is not in there
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore(self.optimizer, state["optimizer"])
         self.average.load(state["average"])
         self.history.restore(state["history"])
         self.operations, self.views = Operations(*state["operations"]), state["views"]

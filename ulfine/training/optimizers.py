@@ -83,3 +83,11 @@ def make_optimizer(learner: Learner, train: Train) -> Optimizer | HeadOptimizer:
     if train.optimizer == "sgd":
         return SGD(groups, lr=train.lr, momentum=train.momentum, nesterov=train.nesterov)
     return AdamW(groups, lr=train.lr, betas=(train.momentum, BETA))
+
+
+def restore(optimizer: Optimizer | HeadOptimizer, state: dict[str, Any]) -> None:
+    """Go on from a `state_dict`. torch reads AdamW's count of steps on the CPU; a checkpoint puts it on the device."""
+    optimizer.load_state_dict(state)
+    if isinstance(optimizer, AdamW):
+        for of_weight in optimizer.state.values():
+            of_weight["step"] = of_weight["step"].cpu()
