@@ -1,33 +1,41 @@
-# Two commands need nothing else: `make repro` and `make test`. Both set up .venv first, once.
+# Two commands need nothing else: `make repro` and `make test`. Each first installs what it needs into .venv, once.
 PYTHON ?= python3
 VENV := .venv
 
 # The stages' commands say `python`, and both engines run them as they are: let it be the one of .venv.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test test-slow bench lint clean
+.PHONY: repro test check-cuda test-slow bench lint clean
 
 repro: $(VENV)/ready
 	@ulfine preflight
 	dvc repro
 	@ulfine table
 
-test: $(VENV)/ready
+test: $(VENV)/tests-ready
 	python -m pytest -n 2
 
-test-slow: $(VENV)/ready
+# The CUDA path on a pretended device: needs gcc and torch's CUDA wheels, not a GPU.
+check-cuda: $(VENV)/tests-ready
+	python -m pytest -m slow tests/test_cuda.py
+
+test-slow: $(VENV)/tests-ready
 	python -m pytest -m slow
 
 # Ratios and seconds of this machine into benchmarks/results.md; 15 minutes on 2 cores, after the artifacts are there.
 bench: repro
 	python -m benchmarks
 
-lint: $(VENV)/ready
+lint: $(VENV)/tests-ready
 	ruff check .
 	ruff format --check .
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/tests-ready: $(VENV)/ready
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
