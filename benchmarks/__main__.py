@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 
-ROWS = ("cached", "extraction", "pipeline", "vit", "augmentation", "heads", "process", "scaling", "main_job")
+ROWS = ("cached", "extraction", "pipeline", "vit", "augmentation", "heads", "process", "busy", "scaling", "main_job")
 
 
 def main() -> None:

@@ -57,8 +57,10 @@ class FirstCell:
         self.inputs = Inputs(open_store(self.at.data), Features(self.at.features), self.backbone.feature_space, split)
 
     def tower(self) -> ImageTower:
-        """Load the frozen image tower."""
-        return load_image_tower(self.at.backbone, self.backbone)
+        """Load the frozen image tower, as `features` has it."""
+        tower = load_image_tower(self.at.backbone, self.backbone)
+        tower.settle()
+        return tower
 
     def training(
         self, method: str, *, history: type[History] = History, views: Views | None = None, **options: object

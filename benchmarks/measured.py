@@ -32,6 +32,8 @@ TITLES = {
     8: "Peak memory, ViT-B/16, batch 32 + 7x32",
     9: "Main job after set-up, default grid",
     10: "Cost against size: the steepest step, as a power of the size",
+    11: "Start of a stage: its imports",
+    15: "Beside two busy processes, as many as there are cores",
 }
 HEADER = """# Benchmarks
 

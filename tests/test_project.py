@@ -202,7 +202,7 @@ def test_choosing_a_study_loses_no_edit(tmp_path):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
     params = tmp_path / "params.yaml"
-    edited = params.read_text().replace("seed: [0, 1]", "seed: [0, 1, 7] # mine").replace("lr: 0.01", "lr: 0.02", 1)
+    edited = params.read_text().replace("seed: [0, 1, 2]", "seed: [0, 1, 7] # mine").replace("lr: 0.01", "lr: 0.02", 1)
     apply_overrides(params, ["train.lr=0.1"])  # as an experiment of DVC does, which lays all of it out anew
     assert "  - fft\n" in params.read_text()
     succeeded(run(tmp_path, "python", "-m", "ulfine", "study", "default"))

@@ -26,7 +26,7 @@ def main() -> None:
         if done.returncode:
             sys.exit(f"dvc repro: exit code {done.returncode}\n{done.stderr[-3000:]}")
     jobs = done.stdout.count("Running stage")
-    report(Found(9, "dvc repro", taken, "s", 300, "lower", f"one run of {jobs} stages"), device=torch.device("cpu"))
+    report(Found(9, "dvc repro", taken, "s", 360, "lower", f"one run of {jobs} stages"), device=torch.device("cpu"))
 
 
 if __name__ == "__main__":

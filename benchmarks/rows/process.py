@@ -1,4 +1,4 @@
-"""6. A linear probe of the default grid as a process, start to end."""
+"""6, 11. A linear probe of the default grid as a process, start to end; and the start of stages that need a tower."""
 
 import statistics
 import subprocess
@@ -16,25 +16,36 @@ from ulfine.params.base import read_yaml
 from ulfine.runner.jobs import PARAMS
 
 ROUNDS = 7
+TOWER = "import stages.train, ulfine.training.towers"
+
+
+def times(folder: Path, *arguments: str) -> list[float]:
+    """Sorted seconds of a Python process, the first left out."""
+    found = []
+    for _ in range(ROUNDS + 1):
+        started = time.perf_counter()
+        command = [sys.executable, *arguments]
+        subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)  # noqa: S603
+        found.append(time.perf_counter() - started)
+    return sorted(found[1:])
 
 
 def main() -> None:
     """Measure in a copy of the project."""
     grid = read_yaml(PARAMS)["grid"]
     names = {key: str(grid[key][0]) for key in ("dataset", "split", "backbone")} | {"method": "lp", "seed": "0"}
-    arguments = [argument for key, value in names.items() for argument in (f"--{key}", value)]
-    found = []
-    with TemporaryDirectory() as folder:
-        copied(Path(folder), inputs=True)
-        command, environ = [sys.executable, "-m", "stages.train", *arguments], environment()
-        for _ in range(ROUNDS + 1):
-            started = time.perf_counter()
-            subprocess.run(command, cwd=folder, env=environ, check=True, capture_output=True)  # noqa: S603
-            found.append(time.perf_counter() - started)
-    found = sorted(found[1:])
-    report(
-        Found(6, "wall time", statistics.median(found), "s", 4, "lower", quartiles(found)), device=torch.device("cpu")
-    )
+    probe = ["-m", "stages.train", *(argument for key, value in names.items() for argument in (f"--{key}", value))]
+    starts = {"features": ["-m", "stages.features", "--help"], "backbone": ["-m", "stages.backbone", "--help"]}
+    starts["a training with a tower"] = ["-c", TOWER]
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        copied(folder, inputs=True)
+        found = times(folder, *probe)
+        rows = [Found(6, "wall time", statistics.median(found), "s", 2.5, "lower", quartiles(found))]
+        for what, command in starts.items():
+            found = times(folder, *command)
+            rows.append(Found(11, what, statistics.median(found), "s", 4, "lower", quartiles(found)))
+    report(*rows, device=torch.device("cpu"))
 
 
 if __name__ == "__main__":

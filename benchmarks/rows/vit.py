@@ -39,7 +39,7 @@ BATCH = "batch 32 + 7x32, 224 px, bf16"
 NAMES = {
     3: ("share of its rate, LFT, ViT-B/16", "", 0.9, "higher"),
     7: ("LFT", "", 0.4, "higher"),
-    8: ("LFT", "GiB", 24, "lower"),
+    8: ("LFT", "GiB", 12, "lower"),
 }
 
 
