@@ -86,7 +86,7 @@ def test_runs_of_the_same_correct_the_guess_and_runs_of_another_method_do_so_bef
     found = plan.expected(lft)
     assert found.source == FROM_ALIKE
     assert found.need == guessed.need._replace(seconds=pytest.approx(4 * guessed.need.seconds), memory_mb=300)
-    other, before = plan.expected(ulfine), guess("train", plan.tree.values(ulfine.config), 8500)
+    other, before = plan.expected(ulfine), guess("train", plan.tree.values(ulfine.config), 5000)
     assert other.source == FROM_OTHERS and other.need.seconds == pytest.approx(4 * before.seconds)
 
 
@@ -95,9 +95,9 @@ def test_a_run_of_fewer_steps_is_scaled_and_one_on_another_device_says_nothing(p
     lft = job_of("lft", "0")
     now = plan.tree.values(lft.config)
     short = now | {"train": now["train"] | {"steps": now["train"]["steps"] // 2}}
-    guessed = guess("train", short, 8500)
+    guessed = guess("train", short, 5000)
     ran(job_of("lft", "1"), short, seconds=2 * guessed.seconds)
-    assert place().expected(lft).need.seconds == pytest.approx(2 * guess("train", now, 8500).seconds)
+    assert place().expected(lft).need.seconds == pytest.approx(2 * guess("train", now, 5000).seconds)
     ran(job_of("lft", "1"), now | {"runtime": {"device": "cuda", "num_threads": 2}}, seconds=1)
     assert place().expected(lft).source == GUESSED
 
