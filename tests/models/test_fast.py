@@ -10,7 +10,7 @@ from open_clip.transformer import ResidualAttentionBlock
 from torch import nn
 
 from ulfine.models.adapters import insert_adapters
-from ulfine.models.fast import DepthwiseConv2d, QuickGELU, SelfAttention, fold_norms, make_fast
+from ulfine.models.fast import DepthwiseConv2d, QuickGELU, SelfAttention, fold_norms, fold_slopes, make_fast
 from ulfine.models.tower import ImageTower
 from ulfine.params.adapter import AdaptFormer, LoRA
 from ulfine.params.backbone import Backbone
@@ -136,6 +136,20 @@ def adapted(precision: str, adapter) -> ImageTower:
                 weight.normal_(std=0.1)
     tower.settle()
     return tower
+
+
+def test_the_slope_of_quick_gelu_folds_into_frozen_layers_alone():
+    torch.manual_seed(0)
+    vision = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 3, "head_width": 16}
+    slow = open_clip.model._build_vision_tower(8, vision, quick_gelu=True).eval().requires_grad_(False)
+    fast = copy.deepcopy(slow)
+    make_fast(fast)
+    fast.transformer.resblocks[1].mlp.c_proj.bias.requires_grad_(True)
+    fold_slopes(fast)
+    kinds = [type(block.mlp.gelu) for block in fast.transformer.resblocks]
+    assert kinds == [nn.SiLU, QuickGELU, nn.SiLU]
+    images = torch.randn(3, 3, 32, 32)
+    torch.testing.assert_close(fast(images), slow(images))
 
 
 @pytest.mark.parametrize("adapter", [AdaptFormer(kind="adaptformer", width=4), LoRA(kind="lora", rank=2)])

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from timm.layers import RmsNorm, RmsNorm2d, SimpleNorm, SimpleNorm2d
 from torch import Tensor, nn
 
@@ -49,9 +50,11 @@ class Bottleneck(nn.Module):
         """Same shape out as in."""
         if self.channels_first:
             x = x.movedim(1, -1)
-        out = self.up(torch.relu(self.down(self.norm(x))))
-        if self.scale is not None:
-            out = out * self.scale.to(out.dtype)  # float32 times bf16 would make all that follows float32
+        within = torch.relu(self.down(self.norm(x)))
+        if self.scale is None:
+            out = self.up(within)
+        else:  # scaled where it is narrow, and in its own type: float32 times bf16 would make what follows float32
+            out = F.linear(within * self.scale.to(within.dtype), self.up.weight, self.up.bias * self.scale)
         return out.movedim(-1, 1) if self.channels_first else out
 
 

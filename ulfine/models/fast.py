@@ -67,8 +67,8 @@ class SelfAttention(nn.Module):
         """(B, N, C) to (B, N, C), in a tuple as torch's own, which open_clip's blocks call."""
         if need_weights or k is not q or v is not q:
             raise ValueError("attention of one input with itself alone")
-        qkv = F.linear(q, self.in_proj_weight, self.in_proj_bias)
-        heads = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, H, N, C / H)
+        parts = F.linear(q, self.in_proj_weight, self.in_proj_bias).chunk(3, -1)
+        heads = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in parts)  # (B, H, N, C / H)
         mixed = F.scaled_dot_product_attention(*heads, attn_mask=attn_mask)
         return (self.out_proj(mixed.transpose(1, 2).flatten(2)),)
 
@@ -108,6 +108,20 @@ def fold_norms(tower: nn.Module) -> None:
             if isinstance(before, nn.Conv2d) and isinstance(behind, nn.BatchNorm2d) and _frozen(before, behind):
                 setattr(module, convolution, fuse_conv_bn_eval(before, behind).requires_grad_(False))
                 setattr(module, norm, getattr(behind, "act", nn.Identity()))  # timm's norms bring their activation
+
+
+def fold_slopes(tower: nn.Module) -> None:
+    """Give the slope of QuickGELU to the frozen linear layers around it, which leaves SiLU alone in between."""
+    for module in tower.modules():
+        names = [name for name, _ in module.named_children()]
+        if names != ["c_fc", "gelu", "c_proj"] or not isinstance(module.gelu, QuickGELU):
+            continue
+        before, behind = module.c_fc, module.c_proj
+        if not any(weight.requires_grad for weight in module.parameters()):
+            for weight in before.parameters():
+                weight.data = weight.data * SLOPE
+            behind.weight.data = behind.weight.data / SLOPE
+            module.gelu = nn.SiLU()
 
 
 def keep_in_bf16(tower: nn.Module) -> None:

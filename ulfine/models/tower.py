@@ -9,7 +9,7 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ulfine.models.blocks import distances
-from ulfine.models.fast import fold_norms, keep_in_bf16, make_fast
+from ulfine.models.fast import fold_norms, fold_slopes, keep_in_bf16, make_fast
 from ulfine.models.resize import resized, resized_bytes
 from ulfine.params.backbone import Backbone
 
@@ -51,8 +51,9 @@ class ImageTower(nn.Module):
         self.projection.requires_grad_(self.backbone.feature_space == "joint")
 
     def settle(self) -> None:
-        """Make what is frozen now faster, since nobody will tune it: norms fold, weights stay in the precision."""
+        """Make what is frozen now faster, as nobody will tune it: norms and slopes fold, weights keep the precision."""
         fold_norms(self.visual)
+        fold_slopes(self.visual)
         if self.backbone.precision == "bf16":
             keep_in_bf16(self.visual)
 
