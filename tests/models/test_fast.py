@@ -1,5 +1,6 @@
 import copy
 import math
+import shutil
 
 import open_clip
 import pytest
@@ -171,3 +172,27 @@ def test_bf16_stays_bf16_from_block_to_block_and_near_fp32(adapter):
     assert F.cosine_similarity(*gradients, dim=0) > 0.998
     frozen = [weight for name, weight in tower.visual.named_parameters() if name.endswith("c_fc.weight")]
     assert frozen and all(weight.dtype == torch.bfloat16 for weight in frozen)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with g++")
+@pytest.mark.parametrize("kind", ["fp32", "bf16", "depthwise"])
+def test_compiled_towers_learn_as_plain_ones(kind):
+    if kind == "depthwise":
+        plain = nn.Sequential(nn.Conv2d(3, 6, 1), nn.Conv2d(6, 6, 5, padding=2, groups=6))
+        make_fast(plain)
+        assert isinstance(plain[1], DepthwiseConv2d)
+        images = torch.randn(2, 3, 4, 4)
+    else:
+        plain = adapted(kind, AdaptFormer(kind="adaptformer", width=4))
+        images = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
+    compiled = copy.deepcopy(plain)
+    compiled.compile()
+    found = []
+    for tower in (plain, compiled):
+        features = tower(images).flatten(1)
+        (features * torch.linspace(-1, 1, features.numel()).view_as(features)).sum().backward()
+        gradients = [weight.grad.flatten() for weight in tower.parameters() if weight.requires_grad]
+        found.append([features.detach().flatten(), torch.cat(gradients)])
+    for one, other in zip(*found, strict=True):
+        assert F.cosine_similarity(one, other, dim=0) > (0.998 if kind == "bf16" else 1 - 1e-5)

@@ -191,6 +191,12 @@ def depthwise_weight_gradient(x: Tensor, gradient: Tensor, kernel: list[int], pa
     return taps.permute(2, 0, 1).unsqueeze(1).contiguous()
 
 
+@depthwise_weight_gradient.register_fake
+def _(x: Tensor, _: Tensor, kernel: list[int], __: list[int]) -> Tensor:
+    """The shape alone, for torch.compile."""
+    return x.new_empty(x.shape[1], 1, *kernel)
+
+
 def _overlap(shift: int, before: int, behind: int) -> tuple[slice, slice]:
     """The inputs, of `before`, that outputs, of `behind`, see at a distance of `shift`; and those outputs."""
     first, last = max(0, -shift), max(0, -shift, min(behind, before - shift))
