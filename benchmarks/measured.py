@@ -33,7 +33,7 @@ TITLES = {
     9: "Main job after set-up, default grid",
     10: "Cost against size: the steepest step, as a power of the size",
     11: "Start of a stage: its imports",
-    15: "Beside two busy processes, as many as there are cores",
+    15: "Beside two busy processes",
 }
 HEADER = """# Benchmarks
 

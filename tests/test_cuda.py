@@ -24,8 +24,6 @@ FEATURES = "features --dataset shapes --backbone tiny"
 # What may wait for the device: the number of views that pass, once a step; and what logs, predictions and the end read.
 MAY_WAIT = {
     "training/learner.py forward": {"nonzero"},
-    "training/loop.py _counted": {"_local_scalar_dense"},  # once
-    "training/loop.py run": {"_local_scalar_dense"},  # once
     "training/optimizers.py restore": {"copy to the CPU"},  # once
     "methods/paf.py projected": {"_linalg_eigh"},  # an update, with one kind of orthogonality
 }

@@ -9,8 +9,9 @@ import time
 
 import torch
 
-from benchmarks.measured import Found, report, shown
+from benchmarks.measured import Found, report, seconds, shown
 
+CPU = torch.device("cpu")
 STEPS, TURNS, OTHERS = 12, 3, 2
 MEASURE = "measure"
 
@@ -20,11 +21,7 @@ def rate() -> float:
     from benchmarks.cell import FirstCell
 
     training = FirstCell().training("fft")
-    times = []
-    for step in range(STEPS + 2):
-        started = time.perf_counter()
-        training.step(step)
-        times.append(time.perf_counter() - started)
+    times = [seconds(lambda: training.step(step), CPU) for step in range(STEPS + 2)]  # noqa: B023 (called at once)
     return training.batches.images_per_step / statistics.median(times[2:])
 
 
@@ -51,7 +48,7 @@ def main() -> None:
     shares = sorted(there / idle for there, idle in zip(beside, alone, strict=True))
     note = f"alone {shown(statistics.median(alone))} views/s; shares {', '.join(map(shown, shares))}; fair is 0.5"
     found = Found(15, "share of the idle rate, FFT step", statistics.median(shares), "", 0.35, "higher", note)
-    report(found, device=torch.device("cpu"))
+    report(found, device=CPU)
 
 
 if __name__ == "__main__":

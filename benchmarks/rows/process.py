@@ -3,31 +3,30 @@
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 
 from benchmarks.copies import copied
-from benchmarks.measured import Found, quartiles, report
+from benchmarks.measured import Found, quartiles, report, seconds
 from tests.helpers.project import environment
 from ulfine.params.base import read_yaml
 from ulfine.runner.jobs import PARAMS
 
+CPU = torch.device("cpu")
 ROUNDS = 7
 TOWER = "import stages.train, ulfine.training.towers"
 
 
 def times(folder: Path, *arguments: str) -> list[float]:
     """Sorted seconds of a Python process, the first left out."""
-    found = []
-    for _ in range(ROUNDS + 1):
-        started = time.perf_counter()
+
+    def start_to_end() -> None:
         command = [sys.executable, *arguments]
         subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)  # noqa: S603
-        found.append(time.perf_counter() - started)
-    return sorted(found[1:])
+
+    return sorted([seconds(start_to_end, CPU) for _ in range(ROUNDS + 1)][1:])
 
 
 def main() -> None:
@@ -45,7 +44,7 @@ def main() -> None:
         for what, command in starts.items():
             found = times(folder, *command)
             rows.append(Found(11, what, statistics.median(found), "s", 4, "lower", quartiles(found)))
-    report(*rows, device=torch.device("cpu"))
+    report(*rows, device=CPU)
 
 
 if __name__ == "__main__":

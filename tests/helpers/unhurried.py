@@ -3,8 +3,32 @@
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-aten = torch.ops.aten
-WAITS = (aten._local_scalar_dense.default, aten.nonzero.default, aten.equal.default)
+NONZERO = torch.ops.aten.nonzero.default
+WAITS = frozenset(  # operators that wait for a GPU
+    [
+        "_local_scalar_dense",
+        "nonzero",
+        "equal",
+        "masked_select",
+        "unique_dim",
+        "_unique2",
+        "is_nonzero",
+        "repeat_interleave",
+        "histc",
+        "bincount",
+        "unique_consecutive",
+        "linalg_svd",
+        "_linalg_svd",
+        "_linalg_eigh",
+        "linalg_eigh",
+        "linalg_solve_ex",
+    ]
+)
+
+
+def name_of(function: torch._ops.OpOverload) -> str:
+    """An operator as WAITS has it, without its overload."""
+    return function._schema.name.removeprefix("aten::")
 
 
 class Unhurried(TorchDispatchMode):
@@ -18,7 +42,7 @@ class Unhurried(TorchDispatchMode):
         self.allowed = allowed
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        if function is aten.nonzero.default:
+        if function is NONZERO:
             self.allowed -= 1
-        assert function not in WAITS or (function is aten.nonzero.default and self.allowed >= 0), function
+        assert name_of(function) not in WAITS or (function is NONZERO and self.allowed >= 0), function
         return function(*args, **(kwargs or {}))

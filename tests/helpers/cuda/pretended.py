@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from tests.helpers.unhurried import WAITS, name_of
+
 aten = torch.ops.aten
 
 
@@ -21,10 +23,6 @@ def names(text: str) -> frozenset[str]:
 NATIVE = names(
     "empty empty_like new_empty empty_strided new_empty_strided _unsafe_view lift_fresh record_stream is_pinned set_ "
     "_pin_memory resize_ sym_size is_same_size is_set_to"
-)
-WAITS = names(
-    "_local_scalar_dense nonzero equal masked_select unique_dim _unique2 is_nonzero repeat_interleave histc bincount "
-    "unique_consecutive linalg_svd _linalg_svd _linalg_eigh linalg_eigh linalg_solve_ex"
 )
 # have no deterministic form on CUDA (torch.use_deterministic_algorithms, and alertNotDeterministic in torch's sources)
 UNSTABLE = names(
@@ -51,7 +49,7 @@ class PretendedCuda(TorchDispatchMode):
         self.pinned: set[int] = set()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        kwargs, name = kwargs or {}, function._schema.name.removeprefix("aten::")
+        kwargs, name = kwargs or {}, name_of(function)
         flat, _ = tree_flatten((args, kwargs))
         device = None if kwargs.get("device") is None else torch.device(kwargs["device"]).type
         on_device = [x for x in flat if isinstance(x, Tensor) and x.is_cuda]
@@ -60,9 +58,8 @@ class PretendedCuda(TorchDispatchMode):
             if name in ("pin_memory", "_pin_memory"):
                 self.pinned.add(found.untyped_storage().data_ptr())
             return found
-        if (
-            name != "scaled_dot_product_attention" and function._can_decompose()
-        ):  # as tensors of inference come here whole
+        # operators on tensors of inference come here whole
+        if name != "scaled_dot_product_attention" and function._can_decompose():
             with self:
                 found = function.decompose(*args, **kwargs)
             if found is not NotImplemented:
@@ -110,7 +107,8 @@ class PretendedCuda(TorchDispatchMode):
         kwargs.pop("pin_memory", None)
         result = SPECIAL[name](args, kwargs) if name in SPECIAL else function(*args, **kwargs)
         found, shape = tree_flatten(result)
-        return tree_unflatten([same.get(id(x), _up(x)) if isinstance(x, Tensor) else x for x in found], shape)
+        made = [_up(x) if isinstance(x, Tensor) and id(x) not in same else same.get(id(x), x) for x in found]
+        return tree_unflatten(made, shape)
 
     def _note(self, kind: str, what: str, detail: str = "") -> None:
         frames = [frame for frame in traceback.extract_stack() if "/ulfine/" in frame.filename]
