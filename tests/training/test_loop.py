@@ -236,7 +236,7 @@ def test_views_whose_pseudo_label_is_not_kept_do_not_pass_and_the_gradient_is_th
         sum(losses.values()).backward()
         kept = step.targets.kept.sum().item()
         found.append((losses, [weight.grad for weight in run.learner.parameters()]))
-        passed.append((sizes, int(run.learner.views_with_gradient(batch, step.targets))))
+        passed.append((sizes, step.passed))
     assert 0 < kept < 8
     assert passed == [([8, 4 + kept], 4 + kept), ([8, 4 + 8], 4 + 8)]
     torch.testing.assert_close(found[0], found[1])
@@ -256,7 +256,7 @@ def test_views_whose_pseudo_label_is_not_kept_do_not_pass_and_the_gradient_is_th
 def test_all_views_pass_where_something_else_asks_for_them(params, tmp_path, method, train):
     run = Run(params, tmp_path, method, **train)
     assert not run.learner.spares_views
-    assert run.learner.views_with_gradient(run.batches.at(0), None) == 4 + 8 * (2 if method == "scratch" else 1)
+    assert run.learner(run.batches.at(0)).passed == 4 + 8 * (2 if method == "scratch" else 1)
 
 
 def test_operations_of_a_training_grow_with_the_views_that_pass(params, tmp_path):
@@ -264,7 +264,7 @@ def test_operations_of_a_training_grow_with_the_views_that_pass(params, tmp_path
     for threshold in (0.0, 1.0):
         run = Run(params, tmp_path / str(threshold), "fft", steps=4, threshold=threshold)
         cost = run.fit()
-        views[threshold] = int(run.loop.views)
+        views[threshold] = run.loop.views
         weak = 8 * 2 * (6 * 6 + 6 * 3) + 2 * 8 * 3  # the tower, the classifier, the mean prediction
         view = 2 * (2 * 6 * 6 + 3 * 6 * 3)  # there and back; pictures need no gradient
         assert cost.flops == 4 * weak + views[threshold] * view

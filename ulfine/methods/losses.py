@@ -32,6 +32,7 @@ class Step:
     targets: PseudoLabels | None = None  # from weak views, without a gradient
     unlabeled_prior: Tensor | None = None  # (K,) log prior that `unlabeled_prior` chooses
     prototypes: Tensor | None = None  # (K, D) of the text classifier
+    passed: int = 0  # views that this pass takes to a gradient, for the count of operations
 
 
 def logit_adjusted(logits: Tensor, labels: Tensor, prior: Tensor, tau: Constant) -> Tensor:

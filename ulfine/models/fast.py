@@ -76,14 +76,11 @@ class SelfAttention(nn.Module):
 def make_fast(tower: nn.Module) -> None:
     """Put these parts in the place of theirs, for the image tower; trained weights keep their names."""
     for module in list(tower.modules()):
+        is_block = isinstance(module, open_clip_transformer.ResidualAttentionBlock)
         for name, child in module.named_children():
             if isinstance(child, open_clip_transformer.QuickGELU | timm_activations.QuickGELU):
                 setattr(module, name, QuickGELU())
-            elif (
-                isinstance(module, open_clip_transformer.ResidualAttentionBlock)
-                and name == "attn"
-                and child.batch_first
-            ):
+            elif is_block and name == "attn" and child.batch_first:
                 setattr(module, name, SelfAttention(child))
             elif type(child) in LAYER_NORMS:
                 child.__class__ = LayerNorm
@@ -117,7 +114,7 @@ def fold_slopes(tower: nn.Module) -> None:
         if names != ["c_fc", "gelu", "c_proj"] or not isinstance(module.gelu, QuickGELU):
             continue
         before, behind = module.c_fc, module.c_proj
-        if not any(weight.requires_grad for weight in module.parameters()):
+        if _frozen(module):
             for weight in before.parameters():
                 weight.data = weight.data * SLOPE
             behind.weight.data = behind.weight.data / SLOPE

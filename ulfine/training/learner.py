@@ -76,6 +76,7 @@ class Learner(nn.Module):
             "features": self._shared(labeled.detach(), 2),
             "prior": self.log_prior,
             "prototypes": None if self.text is None else self.text.weight,
+            "passed": features.shape[-2] + (0 if weak is None else weak.shape[-2]),
         }
         if batch.weak is None:
             return Step(**step)
@@ -95,16 +96,6 @@ class Learner(nn.Module):
         if batch.weak is None or self.tuning.from_scratch:
             return None
         return self._targets(self.encoder(batch.weak), batch.own)
-
-    def views_with_gradient(self, batch: Batch, targets: PseudoLabels | None) -> Tensor | int:
-        """How many views of a batch pass in `forward` once its pseudo-labels are there."""
-        of = batch.labels.shape[-1]
-        if batch.weak is None:
-            return of
-        unlabeled = batch.own.shape[-1]
-        if self.tuning.from_scratch:
-            return of + 2 * unlabeled
-        return of + (targets.kept.sum() if self.spares_views else unlabeled)
 
     def losses(self, step: Step) -> dict[str, Tensor]:
         """Each loss of the method, weighted."""

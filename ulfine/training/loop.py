@@ -60,7 +60,7 @@ class Loop:
         self.average = WeightAverage(learner, train.ema_decay)
         self.optimizer = make_optimizer(learner, train)
         self.operations: Operations | None = None  # counted on the first step
-        self.views: Tensor | int = 0  # that passed with a gradient so far
+        self.views = 0  # that passed with a gradient so far
         self._compiled = False
         self.before = 0.0  # seconds spent by processes before this one
         self.started = time.perf_counter()
@@ -87,7 +87,7 @@ class Loop:
                     self._validate(done)
                 if self.checkpoint.due():
                     self.checkpoint.save(self._state(done))
-        flops = self.operations.of(self.train.steps, int(self.views))
+        flops = self.operations.of(self.train.steps, self.views)
         return Cost(self._seconds(), self.train.steps * images, flops, self._joules())
 
     def _step(self, step: int) -> None:
@@ -96,29 +96,28 @@ class Loop:
         with advising("a smaller train.batch_size or train.unlabeled_ratio takes less"):
             batch = self.batches.at(step)
             done = self._done if self.operations else self._counted
-            targets, losses, result = done(batch, step)
+            losses, result = done(batch, step)
         self.average.update(step + 1)
         self.history.add(losses, result.targets, batch)
-        self.views = self.views + self.learner.views_with_gradient(batch, targets)
+        self.views += result.passed
 
-    def _done(self, batch: Batch, step: int) -> tuple[PseudoLabels | None, dict[str, Tensor], Step]:
+    def _done(self, batch: Batch, step: int) -> tuple[dict[str, Tensor], Step]:
         """Make pseudo-labels, and learn from them."""
         if self.train.compile and not self._compiled and not self.learner.tuning.cached:
             self.learner.encoder.compile()  # not before the first step, as torch cannot count in what is compiled
             self._compiled = True
-        targets = self.learner.targets(batch)
-        return targets, *self._learn(batch, targets, step)
+        return self._learn(batch, self.learner.targets(batch), step)
 
-    def _counted(self, batch: Batch, step: int) -> tuple[PseudoLabels | None, dict[str, Tensor], Step]:
+    def _counted(self, batch: Batch, step: int) -> tuple[dict[str, Tensor], Step]:
         """The same on the first step, which stands for all in the count of operations: they add up view by view."""
         if self.learner.tuning.cached:
             size = self.train.batch_size
             self.operations = Operations(head_flops(self.learner, size, size * self.train.unlabeled_ratio))
             return self._done(batch, step)
         targets, of_targets = done_and_counted(lambda: self.learner.targets(batch))
-        learned, of_views = done_and_counted(lambda: self._learn(batch, targets, step))
-        self.operations = Operations(of_targets, of_views / int(self.learner.views_with_gradient(batch, targets)))
-        return targets, *learned
+        (losses, result), of_views = done_and_counted(lambda: self._learn(batch, targets, step))
+        self.operations = Operations(of_targets, of_views / result.passed)
+        return losses, result
 
     def _learn(self, batch: Batch, targets: PseudoLabels | None, step: int) -> tuple[dict[str, Tensor], Step]:
         """Change the weights by the gradient of one batch, and the prototypes by PAF."""
@@ -144,8 +143,9 @@ class Loop:
         pairs = zip(batch.parts(number), of_parts, strict=True)
         done = [self._backward(part, of_part, 1 / number) for part, of_part in pairs]
         losses = {name: sum(losses[name].detach() for losses, _ in done) for name in done[0][0]}
-        features = torch.cat([result.features for _, result in done])
-        return losses, replace(done[-1][1], features=features, labels=batch.labels, targets=targets)
+        results = [result for _, result in done]
+        whole = {"features": torch.cat([result.features for result in results]), "labels": batch.labels}
+        return losses, replace(results[-1], **whole, targets=targets, passed=sum(result.passed for result in results))
 
     def _validate(self, done: int) -> None:
         with self.average.applied():
