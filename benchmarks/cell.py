@@ -1,9 +1,11 @@
 """The first cell of the grid, as benchmarks use it: its inputs, tower and trainings. Needs its artifacts."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -11,6 +13,7 @@ from ulfine.data.features import Features
 from ulfine.data.store import open_store
 from ulfine.files import read_json
 from ulfine.models.backbone import load_image_tower
+from ulfine.models.extract import extract_images
 from ulfine.models.tower import ImageTower
 from ulfine.params.root import Params, load
 from ulfine.params.train import Train
@@ -61,6 +64,27 @@ class FirstCell:
         tower = load_image_tower(self.at.backbone, self.backbone)
         tower.settle()
         return tower
+
+    def extraction(self, pictures: int) -> Callable[[], None]:
+        """Return a call that makes the features of the first `pictures` of train and of test, in every view."""
+        tower, store = self.tower().to(self.device), self.inputs.store
+        few = replace(store, images={part: images[:pictures] for part, images in store.images.items()})
+        of_views = dict.fromkeys(("plain", "weak", "strong"), np.arange(pictures))
+
+        def extract() -> None:
+            with TemporaryDirectory(dir="artifacts") as folder:
+                extract_images(
+                    Path(folder),
+                    few,
+                    tower,
+                    self.augmentation,
+                    of_views,
+                    space=self.backbone.feature_space,
+                    seed=0,
+                    device=self.device,
+                )
+
+        return extract
 
     def training(
         self, method: str, *, history: type[History] = History, views: Views | None = None, **options: object

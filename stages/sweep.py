@@ -1,6 +1,6 @@
 """Train many trials of one method, and score each on the validation pictures.
 
-reads   artifacts/data/{dataset}/, its split, artifacts/backbones/{backbone}/, artifacts/features/{dataset}/{backbone}/
+reads   artifacts/data/{dataset}/, artifacts/backbones/{backbone}/, the split and its features
 writes  results/cells/{dataset}/{split}/{backbone}/{method}/seed{seed}/sweep.csv: a row for each trial
 """
 

@@ -1,6 +1,6 @@
 """Train one cell, or for a zero-shot cell just classify.
 
-reads   artifacts/data/{dataset}/, its split, artifacts/backbones/{backbone}/, artifacts/features/{dataset}/{backbone}/
+reads   artifacts/data/{dataset}/, artifacts/backbones/{backbone}/, the split and its features
 writes  artifacts/runs/{dataset}/{split}/{backbone}/{method}/seed{seed}/: logits.safetensors, weights.safetensors,
         cosines.safetensors, history.csv, pseudo_labels.csv, classifiers.csv, run.json, and with `validate_every`
         validation.csv; the same bytes for the same inputs

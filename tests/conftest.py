@@ -46,7 +46,7 @@ def prepared(tmp_path_factory) -> Path:
             ("data", ("dataset",)),
             ("backbone", ("backbone",)),
             ("split", ("dataset", "split", "seed")),
-            ("features", ("dataset", "backbone")),
+            ("features", ("dataset", "split", "backbone", "seed")),
         ):
             project.succeeded(project.stage(folder, name, **{key: names[key] for key in keys}))
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 AT = "--dataset shapes --split tail"
 TRAINED = ["lp", "lft", "fft", "ulfine", "frozen", "projection", "adamw", "bias"]
 FIRST = ["resolve", "data --dataset shapes", "backbone --backbone tiny", f"split {AT} --seed 0"]
-FEATURES = "features --dataset shapes --backbone tiny"
+FEATURES = f"features {AT} --backbone tiny --seed 0"
 # What may wait for the device: the number of views that pass, once a step; and what logs, predictions and the end read.
 MAY_WAIT = {
     "training/learner.py forward": {"nonzero"},

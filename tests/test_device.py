@@ -171,7 +171,7 @@ def test_both_engines_refuse_it_before_any_work_but_where_jobs_run_elsewhere(tin
     use(tiny, FAR)
     (tiny / "snakemake_executor_plugin_elsewhere").mkdir()
     (tiny / "snakemake_executor_plugin_elsewhere/__init__.py").write_text(ELSEWHERE)
-    snakemake = ("snakemake", "--cores", "1", "artifacts/features/shapes/tiny", "--forcerun", "features")
+    snakemake = ("snakemake", "--cores", "1", "artifacts/features/shapes/tail/tiny/seed0", "--forcerun", "features")
     line = "params.yaml: runtime.device = 'cuda:99' is not here (allowed: cpu"
     for command in (snakemake, ("ulfine", "preflight"), ("python", "-m", "stages.resolve")):
         done = run(tiny, *command)

@@ -136,15 +136,15 @@ TABLE = {
     "one number of a method that others extend": Row(change(methods__probe__train={"lr": 0.02}), OF_LP, dvc="resolve"),
     "one number of one split": Row(
         change(datasets__shapes__splits__flat__n1=8),
-        "split@*-flat-* train@*-flat-* baseline@*-flat-* evaluate@*-flat-* evaluate_baseline@*-flat-* "
-        "sweep@*-flat-* aggregate report",
+        "split@*-flat-* features@*-flat-* train@*-flat-* baseline@*-flat-* evaluate@*-flat-* "
+        "evaluate_baseline@*-flat-* sweep@*-flat-* aggregate report",
         dvc="resolve",
     ),
     "a value of a sweep": Row(change(sweeps__frozen={"dlf.eta": [0, 1]}), "sweep@* aggregate report", dvc="resolve"),
     "one number of `train`": Row(change(train__threshold=0.4), ALL_CELLS, dvc="resolve"),
     "a seed more": Row(
         change(grid__seed=[0, 1, 2]),
-        "split@*-2 train@*-2 baseline@*-2 evaluate@*-2 evaluate_baseline@*-2 sweep@*-2 aggregate report",
+        "split@*-2 features@*-2 train@*-2 baseline@*-2 evaluate@*-2 evaluate_baseline@*-2 sweep@*-2 aggregate report",
         dvc="resolve",
     ),
     "a seed less": Row(change(grid__seed=[1]), "aggregate report", dvc="resolve"),
@@ -163,7 +163,7 @@ TABLE = {
     "a comment or a docstring in the code": Row(remark, dvc="resolve"),
     "a file of the runner": Row(lambda folder: edit(folder / "ulfine/runner/stage.py"), dvc="resolve"),
     "what a script does": Row(
-        lambda folder: edit(folder / "stages/split.py"), "split@*", dvc="resolve", snakemake=ALL_CELLS
+        lambda folder: edit(folder / "stages/split.py"), "split@*", dvc="resolve", snakemake=f"features@* {ALL_CELLS}"
     ),
     "what a module does": Row(
         lambda folder: edit(folder / "ulfine/evaluation/metrics.py"),

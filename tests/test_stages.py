@@ -31,6 +31,11 @@ from ulfine.models.backbone import load_text_tower
 from ulfine.params.base import read_yaml
 from ulfine.runner.code import code_hashes
 
+FEATURES, DATA, SPLIT = (
+    "artifacts/features/shapes/tail/tiny/seed0",
+    "artifacts/data/shapes",
+    "artifacts/splits/shapes/tail/seed0.json",
+)
 LP = CELL | {"method": "lp"}
 FROZEN = CELL | {"method": "frozen"}
 RUN = "artifacts/runs/shapes/tail/tiny/{}/seed0"
@@ -109,7 +114,7 @@ def test_the_store_holds_every_picture(prepared):
 
 
 def test_the_split_is_disjoint_counted_and_hashed(prepared):
-    split = json.loads((prepared / "artifacts/splits/shapes/tail/seed0.json").read_text())
+    split = json.loads((prepared / SPLIT).read_text())
     sets = split["indices"]
     assert {name: len(indices) for name, indices in sets.items()} == {"labeled": 14, "unlabeled": 28, "validation": 12}
     assert len(set().union(*map(set, sets.values()))) == 14 + 28 + 12
@@ -120,12 +125,17 @@ def test_the_split_is_disjoint_counted_and_hashed(prepared):
     assert len(split["sha256"]) == 64
 
 
-def test_features_of_every_view_are_complete(prepared):
-    folder = prepared / "artifacts/features/shapes/tiny"
+def test_features_are_of_the_views_that_a_split_can_use_and_of_no_other(prepared):
+    folder = prepared / FEATURES
     shapes = {path.name: np.load(path).shape for path in folder.glob("*.npy")}
     for space, width in (("pooled", 32), ("joint", 16)):
-        assert shapes[f"plain.{space}.npy"] == (88, width) and shapes[f"test.{space}.npy"] == (24, width)
-        assert shapes[f"weak.{space}.npy"] == (1, 88, width) and shapes[f"strong.{space}.npy"] == (2, 88, width)
+        assert shapes[f"plain.{space}.npy"] == (54, width) and shapes[f"test.{space}.npy"] == (24, width)
+    assert shapes["weak.pooled.npy"] == (1, 42, 32) and shapes["strong.pooled.npy"] == (2, 28, 32)
+    assert "weak.joint.npy" not in shapes and "strong.joint.npy" not in shapes
+    sets = {name: set(part) for name, part in json.loads((prepared / SPLIT).read_text())["indices"].items()}
+    seen = {view: np.load(folder / f"{view}.indices.npy").tolist() for view in ("plain", "weak", "strong")}
+    assert seen["plain"] == sorted(set.union(*sets.values()))
+    assert seen["weak"] == sorted(sets["labeled"] | sets["unlabeled"]) and seen["strong"] == sorted(sets["unlabeled"])
     assert all(np.isfinite(np.load(path)).all() for path in folder.glob("*.npy"))
     text = read_tensors(folder / "text.safetensors")
     assert text["pooled.prototypes"].shape == (4, 32) and text["joint.prototypes"].shape == (4, 16)
@@ -169,8 +179,8 @@ def test_a_baseline_predicts_with_its_average_and_keeps_its_validation_curve(tra
 
 
 def test_zero_shot_is_the_cosine_of_the_joint_space(trained):
-    features = np.load(trained / "artifacts/features/shapes/tiny/test.joint.npy")
-    text = read_tensors(trained / "artifacts/features/shapes/tiny/text.safetensors")
+    features = np.load(trained / FEATURES / "test.joint.npy")
+    text = read_tensors(trained / FEATURES / "text.safetensors")
     found = read_tensors(trained / RUN.format("zero_shot") / "logits.safetensors")["test.text"]
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     assert found == pytest.approx(text["logit_scale"] * unit @ text["joint.prototypes"].T, abs=1e-4)
@@ -410,13 +420,6 @@ def gone(path: str):
     return lambda folder: (folder / path).unlink()
 
 
-FEATURES, DATA, SPLIT = (
-    "artifacts/features/shapes/tiny",
-    "artifacts/data/shapes",
-    "artifacts/splits/shapes/tail/seed0.json",
-)
-
-
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -603,7 +606,7 @@ def test_linear_probing_on_fresh_views_is_that_on_cached_ones_where_all_views_ar
     params["methods"]["fresh"] = {"extends": "lp", "views": "fresh"}
     params["grid"]["method"] = ["lp", "fresh"]
     project.write_params(folder, params)
-    succeeded(stage(folder, "features", dataset="shapes", backbone="tiny"))
+    succeeded(stage(folder, "features", **CELL))
     found = {}
     for method in ("lp", "fresh"):
         succeeded(stage(folder, "train", **CELL, method=method))
@@ -634,7 +637,7 @@ def test_pictures_that_were_cropped_are_refused_to_a_tower_that_takes_squashed_o
         config["preprocess_cfg"]["resize_mode"] = "squash"
         path.write_text(json.dumps(config))
     message = "datasets.shapes.source.resize = 'shortest': this tower takes pictures by squash (allowed: squash)"
-    assert message in refused("features", dataset="shapes", backbone="tiny")
+    assert message in refused("features", **CELL)
 
 
 def test_aggregate_misses_no_cell(trained, ended, params, monkeypatch, tmp_path):
@@ -750,8 +753,8 @@ def test_the_text_tower_reads_the_templates_and_the_file_of_names(tiny):
     named = {"path": "names.yaml", "sha256": sha256(tiny / "names.yaml")}
     params["datasets"]["shapes"] |= {"prompt": ["a {}", "my {}."], "class_names": named}
     project.write_params(tiny, params)
-    succeeded(stage(tiny, "features", dataset="shapes", backbone="tiny"))
-    found = read_tensors(tiny / "artifacts/features/shapes/tiny/text.safetensors")["joint.prototypes"]
+    succeeded(stage(tiny, "features", **CELL))
+    found = read_tensors(tiny / FEATURES / "text.safetensors")["joint.prototypes"]
     clip, tokenizer = load_text_tower(tiny / "artifacts/backbones/tiny")
     said = ["a dot", "my dot.", "a bar", "bars", "a cross", "my cross.", "a o", "my o."]
     with torch.inference_mode():
@@ -773,9 +776,11 @@ LONG = "a photo of a very small thing that was drawn with a pen of this colour:"
 
 def test_features_say_how_many_sentences_the_text_tower_cuts(tiny):
     name_classes(tiny, blue_dot="dot", green_bar="bar", grey_cross=[f"{LONG} grey", f"{LONG} black"], red_circle="o")
-    lines = succeeded(stage(tiny, "features", dataset="shapes", backbone="tiny")).stdout.splitlines()
+    lines = succeeded(stage(tiny, "features", **CELL)).stdout.splitlines()
     cut = "2 sentences are cut at the text tower's 16 tokens, the first one of class 'grey cross'"
-    assert lines[0] == f"features shapes tiny: {cut}" and lines[1].startswith("features shapes tiny: done in ")
+    assert lines[0] == f"features shapes tail tiny 0: {cut}" and lines[1].startswith(
+        "features shapes tail tiny 0: done in "
+    )
     assert len(lines) == 2
 
 
@@ -791,7 +796,7 @@ def test_features_say_how_many_sentences_the_text_tower_cuts(tiny):
 )
 def test_features_refuse_classes_that_the_text_tower_cannot_tell_apart(tiny, refused, bar, cross):
     name_classes(tiny, blue_dot="dot", green_bar=bar, grey_cross=cross, red_circle="o")
-    line = refused("features", dataset="shapes", backbone="tiny")
+    line = refused("features", **CELL)
     apart = "the text tower cannot tell the classes 'green bar' and 'grey cross' apart: "
-    assert line.startswith(f"features shapes tiny: {apart}")
+    assert line.startswith(f"features shapes tail tiny 0: {apart}")
     assert line.endswith("other sentences by class_names, or shorten a prompt that is cut")

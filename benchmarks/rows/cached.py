@@ -7,6 +7,7 @@ augmented beforehand.
 from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,20 +15,26 @@ import torch
 from benchmarks.cell import FirstCell
 from benchmarks.measured import Found, quartiles, ratios, report
 from ulfine.data.augmentation import strong_views, weak_views
+from ulfine.data.features import Features
 from ulfine.training.batches import CachedViews
 
 STEPS, TAIL = 12, 256
 
 
-class InMemory:
-    """Arrays in memory, in place of `Features`."""
+@dataclass(frozen=True, eq=False)
+class InMemory(Features):
+    """Arrays in memory, of the same pictures in every view."""
 
-    def __init__(self, views: dict[str, np.ndarray]) -> None:
-        self.views = views
+    indices: np.ndarray
+    views: dict[str, np.ndarray]
 
-    def view(self, name: str, _: str) -> np.ndarray:
+    def view(self, view: str, _: str) -> np.ndarray:
         """Return the array of one view."""
-        return self.views[name]
+        return self.views[view]
+
+    def pictures(self, _: str) -> np.ndarray:
+        """Return the indices of all pictures."""
+        return self.indices
 
 
 class TowerInTheLoop(CachedViews):
@@ -46,25 +53,23 @@ def main() -> None:
     """Measure both, and compare their logits."""
     first = FirstCell()
     store, augmentation, tower = first.inputs.store, first.augmentation, first.tower().to(first.device)
-    used = np.concatenate([first.inputs.indices["labeled"], first.inputs.indices["unlabeled"]])
+    used = first.inputs.pictures
     pictures = torch.from_numpy(store.images["train"][used])
     views = {
         "weak": [weak_views(pictures, augmentation.weak, seed) for seed in range(augmentation.views.weak)],
         "strong": [strong_views(pictures, augmentation, seed) for seed in range(augmentation.views.strong)],
     }
-    every = np.zeros(len(store.labels["train"]), np.int64)
-    every[used] = np.arange(len(used))
-    as_pictures = {name: np.stack([view.numpy() for view in found])[:, every] for name, found in views.items()}
+    as_pictures = {name: np.stack([view.numpy() for view in found]) for name, found in views.items()}
     with torch.inference_mode():
         through = {
             name: [torch.cat([tower(part.to(first.device)) for part in view.split(64)]).cpu() for view in found]
             for name, found in views.items()
         }
-    as_features = {name: np.stack([view.numpy() for view in found])[:, every] for name, found in through.items()}
-    rest = {"plain": every[:1], "test": every[:1]}
-    cached = CachedViews(InMemory(as_features | rest), "", first.device)
+    as_features = {name: np.stack([view.numpy() for view in found]) for name, found in through.items()}
+    rest = {"plain": used[:1], "test": used[:1]}
+    cached = CachedViews(InMemory(first.at.features, used, as_features | rest), "", first.device)
     flat = {name: values.reshape(*values.shape[:2], -1) for name, values in as_pictures.items()}
-    looped = TowerInTheLoop(InMemory(flat | rest), "", first.device)
+    looped = TowerInTheLoop(InMemory(first.at.features, used, flat | rest), "", first.device)
     looped.tower = tower
     trainings = [first.training("lp", views=found, batch_size=32, unlabeled_ratio=1) for found in (looped, cached)]
     taken = [0, 0]

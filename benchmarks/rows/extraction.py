@@ -2,16 +2,12 @@
 
 from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
 
-from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 import numpy as np
 import torch
 
 from benchmarks.cell import FirstCell
 from benchmarks.measured import Found, quartiles, ratios, report
-from ulfine.models.extract import BATCH, extract_images
+from ulfine.models.extract import BATCH
 
 PICTURES, ROUNDS = 6 * BATCH, 7
 
@@ -21,7 +17,6 @@ def main() -> None:
     first = FirstCell()
     tower = first.tower().to(first.device)
     store = first.inputs.store
-    few = replace(store, images={part: images[:PICTURES] for part, images in store.images.items()})
     views = first.augmentation.views
     batch = torch.from_numpy(np.array(store.images["train"][:BATCH])).to(first.device)
     batches = PICTURES // BATCH * (2 + views.weak + views.strong)
@@ -31,11 +26,7 @@ def main() -> None:
             for _ in range(batches):
                 tower.joint(tower.pooled(batch))
 
-    def extract() -> None:
-        with TemporaryDirectory(dir="artifacts") as folder:
-            extract_images(Path(folder), few, tower, first.augmentation, first.device)
-
-    found = ratios(bare, extract, ROUNDS, first.device)
+    found = ratios(bare, first.extraction(PICTURES), ROUNDS, first.device)
     note = f"{quartiles(found)}; batch {BATCH}, {batches * BATCH} views a round"
     report(Found(2, "share of its images/s", found[len(found) // 2], "", 0.9, "higher", note), device=first.device)
 

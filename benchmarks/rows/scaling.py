@@ -5,7 +5,6 @@ from ulfine.runner.stage import stage  # noqa: F401 (sets the number of threads)
 import statistics
 from collections.abc import Callable
 from contextlib import chdir
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +18,6 @@ from benchmarks.grid import with_seeds
 from benchmarks.measured import RESULTS, Found, report, seconds
 from benchmarks.rows.heads import trials
 from tests.helpers import project
-from ulfine.models.extract import extract_images
 from ulfine.runner.jobs import jobs
 from ulfine.training.batches import Batches, CachedViews
 from ulfine.training.optimizers import make_optimizer
@@ -32,14 +30,7 @@ CPU = torch.device("cpu")
 
 def images(first: FirstCell) -> dict[int, Callable[[], object]]:
     """Return feature extraction, by number of pictures."""
-    tower, store = first.tower(), first.inputs.store
-
-    def extract(number: int) -> None:
-        few = replace(store, images={part: found[:number] for part, found in store.images.items()})
-        with TemporaryDirectory(dir="artifacts") as folder:
-            extract_images(Path(folder), few, tower, first.augmentation, CPU)
-
-    return {number: lambda number=number: extract(number) for number in (32, 64, 128, 256)}
+    return {number: first.extraction(number) for number in (32, 64, 128, 256)}
 
 
 def classes(_: FirstCell) -> dict[int, Callable[[], object]]:

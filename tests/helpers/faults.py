@@ -31,7 +31,7 @@ STAGES = {  # in the order of the pipeline: arguments, outputs
     "data": (("dataset",), ["artifacts/data/shapes"]),
     "backbone": (("backbone",), ["artifacts/backbones/tiny"]),
     "split": (("dataset", "split", "seed"), ["artifacts/splits/shapes/tail/seed0.json"]),
-    "features": (("dataset", "backbone"), ["artifacts/features/shapes/tiny"]),
+    "features": (("dataset", "split", "backbone", "seed"), ["artifacts/features/shapes/tail/tiny/seed0"]),
     "train": (tuple(LP), ["artifacts/runs/shapes/tail/tiny/lp/seed0"]),
     "evaluate": (
         tuple(LP),

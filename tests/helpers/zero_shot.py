@@ -31,7 +31,10 @@ def ours(folder: Path, spec: Backbone, images: np.ndarray) -> np.ndarray:
     features = Features(folder.with_name(f"{folder.name}-features"))
     features.folder.mkdir()
     tower, augmentation = load_image_tower(folder, spec), Augmentation(**SIMPLE)
-    extract_images(features.folder, store, tower, augmentation, torch.device("cpu"))
+    pictures = dict.fromkeys(("plain", "weak", "strong"), np.arange(1))
+    extract_images(
+        features.folder, store, tower, augmentation, pictures, space="joint", seed=0, device=torch.device("cpu")
+    )
     said = sentences(CLASSES, TEMPLATES, "source")
     extract_text(
         features.folder, *load_text_tower(folder), load_text_map(folder), dict(zip(CLASSES, said, strict=True)), said

@@ -8,7 +8,7 @@ from tests.helpers.project import ROOT
 from tests.helpers.zero_shot import open_clips, ours, pictures
 from ulfine.models.backbone import load_image_tower, load_text_map, load_text_tower, save
 from ulfine.models.embedded import CONTEXT, assemble, ridge
-from ulfine.models.tokens import cut_sentences, require_other_tokens
+from ulfine.models.tokens import cut_sentences, require_other_tokens, without_padding
 from ulfine.params.backbone import Backbone
 
 SPEC = Backbone(model="lite0-minilm", pretrained="embedded", resolution=64, precision="fp32", feature_space="pooled")
@@ -58,6 +58,15 @@ def test_text_is_that_of_minilm(made):
         vectors = towers.model.encode_text(towers.tokenizer(words), normalize=True)
     cosine = vectors @ vectors.T
     assert cosine[0, 1] > 0.5 > cosine[0, 2]
+
+
+@torch.inference_mode()
+def test_its_text_tower_needs_no_padding(made):
+    clip, tokenizer = load_text_tower(made[0])
+    tokens = tokenizer(["a cat", "a photo of an ankle boot"])
+    short = without_padding(clip, tokens)
+    assert short.shape == (2, 8) and tokens.shape == (2, 32)
+    torch.testing.assert_close(clip.encode_text(short), clip.encode_text(tokens), rtol=0, atol=1e-6)
 
 
 def test_its_text_tower_reads_no_accent_and_says_what_it_cuts(made):

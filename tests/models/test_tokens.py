@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from ulfine.models.tokens import cut_sentences, require_other_rows, require_other_tokens
+from ulfine.models.tokens import cut_sentences, require_other_rows, require_other_tokens, without_padding
 
 CONTEXT = 8
 MARKS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "cls_token": "<cls>"}
@@ -106,3 +107,22 @@ def test_equal_rows_are_refused_though_rounding_differs():
         require_other_rows(rows, ["a", "b", "c", "d"])
     rows[3, 0] += 1e-4
     require_other_rows(rows, ["a", "b", "c", "d"])
+
+
+PAD = 7
+
+
+@pytest.mark.parametrize(
+    ("tokens", "left"),
+    [
+        ([[1, 2, PAD, PAD], [1, PAD, PAD, PAD]], 2),
+        ([[1, PAD, 2, PAD], [1, PAD, PAD, PAD]], 3),  # as some tokenizers have it in between
+        ([[PAD, PAD, PAD, 1], [PAD, PAD, 1, 2]], 4),  # padded on the left, where positions would change
+    ],
+)
+def test_padding_that_all_sentences_end_with_is_left_out_for_towers_that_mask_it(tokens, left):
+    tokens = torch.tensor(tokens)
+    masking = SimpleNamespace(text=SimpleNamespace(config=SimpleNamespace(pad_token_id=PAD)))
+    assert torch.equal(without_padding(masking, tokens), tokens[:, :left])
+    for other in (SimpleNamespace(text=SimpleNamespace()), SimpleNamespace()):  # open_clip's, custom and not
+        assert without_padding(other, tokens) is tokens

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from tests.helpers.project import ROOT
+from ulfine.data.splits import decaying_counts
 from ulfine.params.root import params_of
 from ulfine.runner import guesses
 from ulfine.runner.fingerprints import Tree
@@ -54,6 +55,14 @@ def test_features_take_every_view_once_and_side_counts_squared():
     found = guess("features", views | {"runtime": CPU}, 100)
     assert found.seconds == pytest.approx(3 + 100 * 5 * 4 * 35 / 50)
     assert found.disk_mb == pytest.approx(100 * 5 * guesses.VALUES * 4 / 2**20)
+
+
+def test_features_are_of_the_pictures_of_their_split(place):
+    """50 labeled and 400 unlabeled of the first class, a twentieth of the last, and 50 of each for validation."""
+    job = next(job for job in jobs() if job.stage == "features")
+    labeled, unlabeled = sum(decaying_counts(50, 20, 10)), sum(decaying_counts(400, 20, 10))
+    config = place().tree.values(job.config)
+    assert place().expected(job).need == guess("features", config, labeled + unlabeled + 10 * 50)
 
 
 @pytest.fixture

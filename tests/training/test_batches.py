@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from tests.helpers.pictures import augmentation
@@ -95,10 +96,20 @@ def test_the_views_of_a_step_are_drawn_apart(params):
 def test_cached_views_are_those_of_the_picture(tmp_path):
     values = np.arange(3 * 5 * 2, dtype=np.float32).reshape(3, 5, 2)
     for view in VIEWS:
-        np.save(tmp_path / f"{view}.pooled.npy", values)
+        np.save(tmp_path / f"{view}.pooled.npy", values[0] if view in ("plain", "test") else values)
+        np.save(tmp_path / f"{view}.indices.npy", np.array([2, 3, 5, 7, 11]))
     views = CachedViews(Features(tmp_path), "pooled", CPU)
-    drawn = views.weak(np.array([4] * 50), seed=0)
-    assert {tuple(row) for row in drawn.tolist()} == {tuple(view[4]) for view in values.tolist() for view in [view]}
+    drawn = views.weak(np.array([11] * 50), seed=0)
+    assert {tuple(row) for row in drawn.tolist()} == {tuple(view[4]) for view in values.tolist()}
+    assert views.whole(np.array([7, 2])).tolist() == values[0][[3, 0]].tolist()
+    assert views.plain("test", np.array([3, 0])).tolist() == values[0][[3, 0]].tolist()
+
+
+@pytest.mark.parametrize("absent", [4, 12])
+def test_a_picture_without_a_cached_view_is_refused(tmp_path, absent):
+    np.save(tmp_path / "weak.indices.npy", np.array([2, 5, 11]))
+    with pytest.raises(ValueError, match=f"no weak view of training picture {absent}$"):
+        Features(tmp_path).rows("weak", np.array([5, absent]))
 
 
 def test_pictures_are_augmented_as_they_are_asked_for():

@@ -27,7 +27,8 @@ def inputs() -> Inputs:
     images = np.arange(5 * 2 * 2 * 3, dtype=np.uint8).reshape(5, 2, 2, 3)
     store = Store({"train": images}, {"train": np.array([0, 1, 0, 0, 0])}, {})
     text = Text(PROTOTYPES, np.array([0.5, 0, 0], np.float32), 1.0, 0.0)
-    return Inputs(store, SimpleNamespace(view=lambda *_: PLAIN, text=lambda _: text), "pooled", SPLIT)
+    features = SimpleNamespace(of=lambda _, __, indices: PLAIN[indices], text=lambda _: text)
+    return Inputs(store, features, "pooled", SPLIT)
 
 
 def start(inputs: Inputs, params: dict, **train):

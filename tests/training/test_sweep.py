@@ -44,6 +44,12 @@ class Frozen:
     def view(self, view, _):
         return self.views[view]
 
+    def rows(self, _, indices):
+        return indices
+
+    def of(self, view, _, indices):
+        return self.views[view][indices]
+
     def text(self, _):
         return self.of_classes
 

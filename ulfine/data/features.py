@@ -1,11 +1,13 @@
-"""Frozen features of one data set under one backbone, and the text prototypes of its classes.
+"""Frozen features of one split under one backbone, and the text prototypes of its classes.
 
 They are a folder of `{view}.{space}.npy`, where view is plain, test, weak or strong and space is pooled or joint, with
-text.safetensors and meta.json. `plain` and `test` have shape (N, D); `weak` and `strong` have shape (views, N, D).
+text.safetensors and meta.json. `plain` and `test` have shape (N, D), in both spaces; `weak` and `strong` have shape
+(views, N, D), in the space of the classifiers. `{view}.indices.npy` has the training pictures that the N rows are of.
 """
 
 import math
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,8 +18,19 @@ from ulfine.arrays import open_array, read_tensors
 from ulfine.files import reserve
 
 VIEWS = ("plain", "weak", "strong", "test")
+INDICES = "{view}.indices.npy"  # for all views but test
 SPACES = ("pooled", "joint")
 TEXT, META = "text.safetensors", "meta.json"
+
+
+def pictures_of_views(sets: Mapping[str, Sequence[int]]) -> dict[str, np.ndarray]:
+    """Return the training pictures whose views a training on cached features may ask for: sorted indices by view.
+
+    sets: the indices of a split. Validation pictures are only predicted, and labeled ones have no strong view.
+    """
+    found = {name: np.array(indices, np.int64) for name, indices in sets.items()}
+    weak = np.union1d(found["labeled"], found["unlabeled"])
+    return {"plain": np.union1d(weak, found["validation"]), "weak": weak, "strong": np.sort(found["unlabeled"])}
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,30 @@ class Features:
     def view(self, view: str, space: str) -> np.ndarray:
         """Return the memory-mapped features of one view in one space."""
         return open_array(self.folder / f"{view}.{space}.npy")
+
+    @cache  # noqa: B019
+    def pictures(self, view: str) -> np.ndarray:
+        """Return the (N,) indices of the training pictures that a view's rows are of, sorted."""
+        return np.array(open_array(self.folder / INDICES.format(view=view)))
+
+    def rows(self, view: str, indices: np.ndarray) -> np.ndarray:
+        """Return the rows, in the arrays of a view, of pictures by their indices.
+
+        Raises:
+            ValueError: the view has no features of a picture.
+        """
+        if view == "test":  # all of them
+            return indices
+        seen = self.pictures(view)
+        rows = np.searchsorted(seen, indices)
+        absent = seen.take(rows, mode="clip") != indices
+        if absent.any():
+            raise ValueError(f"{self.folder}: no {view} view of training picture {indices[absent][0]}")
+        return rows
+
+    def of(self, view: str, space: str, indices: np.ndarray) -> np.ndarray:
+        """Return the (B, D) features of pictures, by their indices, in view plain or test."""
+        return self.view(view, space)[self.rows(view, indices)]
 
     def text(self, space: str) -> Text:
         """Read the text prototypes of one space.

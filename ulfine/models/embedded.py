@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ulfine.files import sha256
 from ulfine.models.backbone import Towers, build
+from ulfine.models.tokens import without_padding
 from ulfine.params.backbone import EMBEDDED
 
 CONTEXT = 32  # tokens; a prompt with a class name has fewer than 20, and padding costs time
@@ -52,7 +53,8 @@ def assemble() -> Towers:
     rows = _load_trunk(model)
     with torch.inference_mode():
         chunks = [IMAGENET_CLASSNAMES[start : start + 100] for start in range(0, len(rows), 100)]
-        text = torch.cat([model.encode_text(tokenizer(names), normalize=True) for names in chunks])
+        tokens = [without_padding(model, tokenizer(names)) for names in chunks]
+        text = torch.cat([model.encode_text(names, normalize=True) for names in tokens])
         text, rows = (x.double() - x.double().mean(0) for x in (text, rows))
         model.visual.head.proj.weight.copy_(ridge(rows, text).T)
         text_map = ridge(text, rows).float()

@@ -1,5 +1,6 @@
-"""Frozen features: every picture once through the image tower, per view; class names through the text tower."""
+"""Frozen features: a split's pictures through the image tower, once per view; class names through the text tower."""
 
+from collections.abc import Mapping, Sequence
 from itertools import chain, product
 from pathlib import Path
 
@@ -7,60 +8,79 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ulfine.arrays import write_tensors
+from ulfine.arrays import write_array, write_tensors
 from ulfine.data.augmentation import strong_views, weak_views
-from ulfine.data.features import SPACES, TEXT, Filling
+from ulfine.data.features import INDICES, SPACES, TEXT, Filling
 from ulfine.data.resident import Rows
 from ulfine.data.store import Store
 from ulfine.models.backbone import Tokenizer
 from ulfine.models.resize import before_augmenting
-from ulfine.models.tokens import Sentences, require_other_rows, require_other_tokens
+from ulfine.models.tokens import Sentences, require_other_rows, require_other_tokens, without_padding
 from ulfine.models.tower import ImageTower
 from ulfine.params.augmentation import Augmentation
 from ulfine.progress import progress
 from ulfine.rng import key
 
 BATCH = 64  # pictures; part of the result, since the draws of a batch share a seed
+BOTH = ("plain", "test")  # views in both spaces, of which a zero-shot classifier has its own
 SENTENCES = 100  # in a batch of text
-Spaces = tuple[Tensor, Tensor]  # (B, D) pooled and (B, E) joint features
 
 
 def extract_images(
-    folder: Path, store: Store, tower: ImageTower, augmentation: Augmentation, device: torch.device
+    folder: Path,
+    store: Store,
+    tower: ImageTower,
+    augmentation: Augmentation,
+    pictures: Mapping[str, np.ndarray],
+    *,
+    space: str,
+    seed: int,
+    device: torch.device,
 ) -> None:
-    """Write `{view}.{space}.npy` for plain, weak, strong and test into `folder`."""
-    views, enlarge = augmentation.views, before_augmenting(augmentation, tower.enlarge)
-    train, test = (Rows(store.images[part], device) for part in ("train", "test"))
-    passes = [
-        ("plain", train, 1, lambda images, _: images),
-        ("weak", train, views.weak, lambda images, seed: weak_views(enlarge(images), augmentation.weak, seed)),
-        ("strong", train, views.strong, lambda images, seed: strong_views(enlarge(images), augmentation, seed)),
-        ("test", test, 1, lambda images, _: images),
-    ]
-    total = sum(len(pictures.values) * times for _, pictures, times, _ in passes)
-    with progress(total, "features") as bar:
-        for stream, (view, pictures, times, augment) in enumerate(passes):
-            many = () if view in ("plain", "test") else (times,)
-            count = len(pictures.values)
-            widths = [features.shape[1] for features in _forward(tower, pictures.take(np.arange(1)))]
+    """Write `{view}.{space}.npy` for plain, weak, strong and test, and `{view}.indices.npy`, into `folder`.
+
+    pictures: the training pictures of each view but test. space: of weak and strong views. seed: of their draws.
+    """
+    times, enlarge = augmentation.views, before_augmenting(augmentation, tower.enlarge)
+    parts = {part: Rows(images, device) for part, images in store.images.items()}
+    every = {"plain": 1, "weak": times.weak, "strong": times.strong, "test": 1}  # in the order of their streams
+    pictures = {**pictures, "test": np.arange(len(store.images["test"]))}
+
+    def view_of(view: str, indices: np.ndarray, seed: int) -> Tensor:
+        images = parts["test" if view == "test" else "train"].take(indices)
+        match view:
+            case "weak":
+                return weak_views(enlarge(images), augmentation.weak, seed)
+            case "strong":
+                return strong_views(enlarge(images), augmentation, seed)
+            case _:
+                return images
+
+    with progress(sum(len(pictures[view]) * number for view, number in every.items()), "features") as bar:
+        for stream, (view, number) in enumerate(every.items()):
+            indices, spaces = pictures[view], SPACES if view in BOTH else (space,)
+            if view != "test":
+                write_array(folder / INDICES.format(view=view), indices)
+            many = () if view in BOTH else (number,)
+            widths = [found.shape[1] for found in _forward(tower, parts["test"].take(np.arange(1)), spaces)]
             files = [
-                Filling(folder / f"{view}.{space}.npy", (*many, count, width))
-                for space, width in zip(SPACES, widths, strict=True)
+                Filling(folder / f"{view}.{name}.npy", (*many, len(indices), width))
+                for name, width in zip(spaces, widths, strict=True)
             ]
-            behind: tuple[int, Spaces] | None = None  # computed on the device while this process draws the next
-            for number, start in product(range(times), range(0, count, BATCH)):
-                rows = np.arange(start, min(start + BATCH, count))
-                batch = augment(pictures.take(rows), key(stream, number, start))
-                found = number * count + start, _forward(tower, batch)
+            behind: tuple[int, list[Tensor]] | None = None  # on the device while this process draws the next
+            for draw, start in product(range(number), range(0, len(indices), BATCH)):
+                chosen = indices[start : start + BATCH]
+                batch = view_of(view, chosen, key(seed, stream, draw, start))
+                found = draw * len(indices) + start, _forward(tower, batch, spaces)
                 _put(files, behind)
                 behind = found
-                bar.update(len(rows))
+                bar.update(len(chosen))
             _put(files, behind)
             for file in files:
                 file.close()
 
 
-def _put(files: list[Filling], found: tuple[int, Spaces] | None) -> None:
+def _put(files: list[Filling], found: tuple[int, list[Tensor]] | None) -> None:
     if found is not None:
         first, spaces = found
         for file, features in zip(files, spaces, strict=True):
@@ -68,9 +88,10 @@ def _put(files: list[Filling], found: tuple[int, Spaces] | None) -> None:
 
 
 @torch.inference_mode()
-def _forward(tower: ImageTower, images: Tensor) -> Spaces:
+def _forward(tower: ImageTower, images: Tensor, spaces: Sequence[str]) -> list[Tensor]:
+    """(B, D) features in each of the spaces."""
     pooled = tower.pooled(images)
-    return pooled, tower.joint(pooled)
+    return [pooled if space == "pooled" else tower.joint(pooled) for space in spaces]
 
 
 def extract_text(
@@ -109,6 +130,7 @@ def prototypes(clip: nn.Module, tokenizer: Tokenizer, classes: list[list[str]]) 
     said = list(chain.from_iterable(classes))
     chunks = [said[start : start + SENTENCES] for start in range(0, len(said), SENTENCES)]
     device = clip.logit_scale.device
-    embedded = torch.cat([clip.encode_text(tokenizer(chunk).to(device), normalize=True) for chunk in chunks]).cpu()
+    tokens = [without_padding(clip, tokenizer(chunk)).to(device) for chunk in chunks]
+    embedded = torch.cat([clip.encode_text(chunk, normalize=True) for chunk in tokens]).cpu()
     means = torch.stack([part.mean(0) for part in embedded.split([len(part) for part in classes])])
     return means / means.norm(dim=1, keepdim=True)

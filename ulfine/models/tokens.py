@@ -1,6 +1,6 @@
-"""Checks sentences as a text tower sees them: which are cut, and which classes become the same to it."""
+"""Sentences as a text tower sees them: which are cut, which classes become the same to it, how much is padding."""
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ulfine.data.classes import pair
 from ulfine.models.backbone import Tokenizer
@@ -51,6 +51,20 @@ def require_other_rows(prototypes: Tensor, names: list[str]) -> None:
         near = ((prototypes[:k] - row).abs().amax(1) <= EQUAL).nonzero()
         if len(near):
             raise ValueError(_the_same(names[near[0].item()], names[k], "prototype"))
+
+
+def without_padding(clip: nn.Module, tokens: Tensor) -> Tensor:
+    """Leave out the last columns if all sentences have padding there, which the text towers of Hugging Face mask.
+
+    Embeddings are the same but for rounding. ImageNet's names, of 11 to 18 of 32 tokens, take less than half the time.
+
+    clip: of open_clip, whose own text towers get all columns. tokens: (B, T).
+    """
+    config = getattr(getattr(clip, "text", None), "config", None)
+    if config is None:
+        return tokens
+    used = (tokens != config.pad_token_id).any(0).nonzero()
+    return tokens[:, : int(used.max()) + 1]
 
 
 def _the_same(one: str, other: str, what: str) -> str:

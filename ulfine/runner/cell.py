@@ -30,7 +30,7 @@ class Cell:
     @property
     def features(self) -> Path:
         """Folder of frozen features and text prototypes."""
-        return self._path("artifacts/features/{dataset}/{backbone}")
+        return self._path("artifacts/features/{dataset}/{split}/{backbone}/seed{seed}")
 
     @property
     def run(self) -> Path:

@@ -46,7 +46,7 @@ class Need(NamedTuple):
 
 
 def guess(stage: str, config: Mapping[str, Any], pictures: int | None) -> Need:
-    """Guess what a job needs. pictures: of its data set, None if unknown."""
+    """Guess what a job needs. pictures: of its data set, or for `features` of its split; None if unknown."""
     pictures = pictures or PICTURES
     runtime = config.get("runtime") or {}
     kind = str(runtime.get("device", "cpu")).partition(":")[0]

@@ -9,6 +9,8 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from ulfine.data.sources import class_counts
+from ulfine.data.splits import wanted_counts
+from ulfine.data.store import Counts
 from ulfine.files import read_json
 from ulfine.params.names import NAMES, NO_BACKBONE
 from ulfine.params.root import Params
@@ -33,7 +35,7 @@ class Run(NamedTuple):
     """A job that ran: its configuration, and what it took."""
 
     config: Mapping[str, Any]
-    dataset: str | None
+    names: Mapping[str, str]  # of its cell
     usage: Mapping[str, Any]
 
 
@@ -57,7 +59,7 @@ class Plan:
         """What a job will take: the guess, times how much longer than theirs the runs most like it took."""
         names = dict(job.names)
         config = self.tree.values(job.config)
-        need = guess(job.stage, config, self._pictures(names.get("dataset")))
+        need = guess(job.stage, config, self._seen(job.stage, names))
         shared = [key for key in ALIKE if key in names]
         for number in range(len(shared), -1, -1) if self.recorded else ():
             pattern = tuple((key, value if key in shared[:number] else "*") for key, value in job.names)
@@ -76,21 +78,32 @@ class Plan:
         }
 
     def _corrected(self, stage: str, need: Need, runs: list[Run]) -> Need:
-        pairs = [(run.usage, guess(stage, run.config, self._pictures(run.dataset))) for run in runs]
+        pairs = [(run.usage, guess(stage, run.config, self._seen(stage, run.names))) for run in runs]
         corrected = {}
         for key in Need._fields:
             ratios = [usage[key] / getattr(guessed, key) for usage, guessed in pairs if key in usage]
             corrected[key] = getattr(need, key) * (median(ratios) if ratios else 1)
         return Need(**corrected)
 
-    def _pictures(self, dataset: str | None) -> int | None:
-        meta = Path("artifacts/data", dataset or "-", "meta.json")
+    def _seen(self, stage: str, names: Mapping[str, str]) -> int | None:
+        """The pictures that a job may see; None if unknown."""
+        return self._pictures(names.get("dataset"), names["split"] if stage == "features" else None)
+
+    def _pictures(self, dataset: str | None, split: str | None) -> int | None:
+        """The pictures of a data set, or the training pictures of one of its splits."""
+        known, meta = self.params.datasets.get(dataset), Path("artifacts/data", dataset or "-", "meta.json")
         if meta.exists():
             values = read_json(meta)
-            return sum(map(sum, values["counts"].values())) + values["unlabeled"]
-        known = self.params.datasets.get(dataset)
-        counts = known and class_counts(known.source)
-        return sum(counts.by_class) + counts.unknown if counts else None
+            counts = Counts(values["counts"]["train"], values["unlabeled"])
+            tested = sum(values["counts"]["test"])
+        else:
+            counts, tested = known and class_counts(known.source), 0
+        if counts is None:
+            return None
+        if known is None or split not in known.splits:
+            return sum(counts.by_class) + counts.unknown + tested
+        wanted = wanted_counts(known.splits[split], counts.by_class, seed=0)  # which moves classes, not their sum
+        return sum(counts.unknown if each is None else sum(each) for each in wanted.values())
 
 
 def table(plan: Plan) -> str:
@@ -138,8 +151,7 @@ def _runs(stage: str, names: tuple[tuple[str, str], ...]) -> list[Run]:
         made = read_json(path)
         if made.get("usage"):
             _, *theirs = path.relative_to(PROVENANCE).with_suffix("").parts
-            dataset = dict(zip(dict(names), theirs, strict=True)).get("dataset")
-            found.append(Run(made["config"], dataset, made["usage"]))
+            found.append(Run(made["config"], dict(zip(dict(names), theirs, strict=True)), made["usage"]))
     if found or stage not in TRAININGS:
         return found
     if stage == "baseline":
@@ -149,7 +161,7 @@ def _runs(stage: str, names: tuple[tuple[str, str], ...]) -> list[Run]:
         usage = {"seconds": record["wall_seconds"], "driver": record["driver"]}
         if not record["driver"]:  # else the memory is that of a GPU
             usage["memory_mb"] = record["peak_memory_mb"]
-        found.append(Run(record["parameters"], record["cell"]["dataset"], usage))
+        found.append(Run(record["parameters"], record["cell"], usage))
     return found
 
 

@@ -66,13 +66,14 @@ class CachedViews:
     """Frozen features; each draw takes one of the cached views.
 
     Args:
-        features: of all pictures; a broken file is found before the first step.
+        features: of the split; a broken file is found before the first step.
         space: pooled or joint.
         device: of the training.
     """
 
     def __init__(self, features: Features, space: str, device: torch.device) -> None:
         self.device = device
+        self.features = features
         found = {view: features.view(view, space) for view in VIEWS}
         self.views = {view: Rows(values.reshape(-1, values.shape[-1]), device) for view, values in found.items()}
         self.shape = {view: values.shape[:-1] for view, values in found.items()}
@@ -91,12 +92,13 @@ class CachedViews:
 
     def plain(self, part: str, indices: np.ndarray) -> Tensor:
         """(B, D)."""
-        return self.views["test" if part == "test" else "plain"].take(indices)
+        view = "test" if part == "test" else "plain"
+        return self.views[view].take(self.features.rows(view, indices))
 
     def _drawn(self, view: str, indices: np.ndarray, seed: int) -> Tensor:
         views, pictures = self.shape[view]
         number = generator(seed).integers(views, size=len(indices))
-        return self.views[view].take(number * pictures + indices)
+        return self.views[view].take(number * pictures + self.features.rows(view, indices))
 
 
 class PictureViews:

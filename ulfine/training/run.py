@@ -63,7 +63,7 @@ def zero_shot(inputs: Inputs) -> Result:
     text = inputs.features.text("joint")
     logits = {}
     for name, (part, indices) in inputs.evaluated().items():
-        images = inputs.features.view("test" if part == "test" else "plain", "joint")[indices]
+        images = inputs.features.of("test" if part == "test" else "plain", "joint", indices)
         logits[f"{name}.text"] = zero_shot_logits(images, text)
         logits[f"{name}.labels"] = inputs.store.labels[part][indices]
     summary = {"decides": {"test": "text"}, "scale": text.logit_scale, "threshold": None, "trainable_params": 0}

@@ -47,7 +47,7 @@ def centred(inputs: Inputs, center: bool | str | float) -> tuple[Tensor, Tensor]
     """
     text, used = inputs.features.text(inputs.space), center is not False
     pictures = inputs.indices["labeled"] if center == "labeled" else inputs.pictures
-    plain = inputs.features.view("plain", inputs.space)[pictures]
+    plain = inputs.features.of("plain", inputs.space, pictures)
     mean = torch.from_numpy(plain.mean(0, dtype=np.float64).astype(np.float32))
     prototypes = torch.from_numpy(text.prototypes) - torch.from_numpy(text.mean) * used
     return mean * used, F.normalize(prototypes, dim=-1)
@@ -60,7 +60,7 @@ def linear_classifier(inputs: Inputs, train: Train, text: Tensor, image_mean: Te
             rows = text
         case "means":
             labeled = inputs.indices["labeled"]
-            plain = torch.from_numpy(inputs.features.view("plain", inputs.space)[labeled])
+            plain = torch.from_numpy(inputs.features.of("plain", inputs.space, labeled))
             unit = F.normalize(plain - image_mean, dim=-1)
             members = F.one_hot(torch.from_numpy(inputs.store.labels["train"][labeled]), len(text)).to(unit.dtype)
             rows = F.normalize(members.T @ unit, dim=-1)

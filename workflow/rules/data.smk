@@ -63,16 +63,17 @@ rule split:
 
 
 rule features:
-    """Pass every picture and every class name through the frozen towers."""
+    """Pass a split's pictures and every class name through the frozen towers."""
     input:
         data="artifacts/data/{dataset}",
         backbone="artifacts/backbones/{backbone}",
-        config="artifacts/config/features/{dataset}/{backbone}.json",
+        split="artifacts/splits/{dataset}/{split}/seed{seed}.json",
+        config="artifacts/config/features/{dataset}/{split}/{backbone}/seed{seed}.json",
         code="artifacts/code/features.json",
     output:
-        directory("artifacts/features/{dataset}/{backbone}"),
+        directory("artifacts/features/{dataset}/{split}/{backbone}/seed{seed}"),
     log:
-        "artifacts/logs/features/{dataset}/{backbone}.log",
+        "artifacts/logs/features/{dataset}/{split}/{backbone}/seed{seed}.log",
     params:
         again=forget("features"),
     threads: THREADS
@@ -81,4 +82,5 @@ rule features:
         mem_mb=ask("features", "mem_mb"),
         runtime=ask("features", "runtime"),
     shell:
-        "python -m stages.features --dataset {wildcards.dataset} --backbone {wildcards.backbone}"
+        "python -m stages.features --dataset {wildcards.dataset} --split {wildcards.split}"
+        " --backbone {wildcards.backbone} --seed {wildcards.seed}"

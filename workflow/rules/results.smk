@@ -56,7 +56,7 @@ rule sweep:
         data="artifacts/data/{dataset}",
         backbone="artifacts/backbones/{backbone}",
         split="artifacts/splits/{dataset}/{split}/seed{seed}.json",
-        features="artifacts/features/{dataset}/{backbone}",
+        features="artifacts/features/{dataset}/{split}/{backbone}/seed{seed}",
         config="artifacts/config/sweep/{dataset}/{split}/{backbone}/{method}/seed{seed}.json",
         code="artifacts/code/sweep.json",
     output:

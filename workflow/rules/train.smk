@@ -11,7 +11,7 @@ rule train:
         data="artifacts/data/{dataset}",
         backbone="artifacts/backbones/{backbone}",
         split="artifacts/splits/{dataset}/{split}/seed{seed}.json",
-        features="artifacts/features/{dataset}/{backbone}",
+        features="artifacts/features/{dataset}/{split}/{backbone}/seed{seed}",
         config="artifacts/config/train/{dataset}/{split}/{backbone}/{method}/seed{seed}.json",
         code="artifacts/code/train.json",
     output:
