@@ -29,7 +29,7 @@ class Grid(Section):
     backbone: Names = Field(description="from `backbones`")
     method: Names = Field(description="from `methods`")
     seed: Annotated[list[Annotated[int, Field(ge=0, le=2**32 - 1)]], Field(min_length=1), AfterValidator(_distinct)] = (
-        Field(description="each draws its own split, batches and augmentations; cached views are the same for all")
+        Field(description="each draws its own split, batches and augmentations")
     )
 
     baseline: Annotated[list[Name], AfterValidator(_distinct)] = Field(
