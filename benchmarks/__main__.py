@@ -4,7 +4,10 @@ import subprocess
 import sys
 import time
 
-ROWS = ("cached", "extraction", "pipeline", "vit", "augmentation", "heads", "process", "busy", "scaling", "main_job")
+ROWS = (
+    "cached", "extraction", "pipeline", "vit", "augmentation", "heads", "process", "busy", "scaling", "one_run",
+    "main_job",
+)  # fmt: skip
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ TITLES = {
     10: "Cost against size: the steepest step, as a power of the size",
     11: "Start of a stage: its imports",
     15: "Beside two busy processes",
+    17: "A linear probe with its features against one with the frozen tower in its loop",
 }
 HEADER = """# Benchmarks
 
