@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import project
-from tests.helpers.project import run, stage, succeeded
+from tests.helpers.forked import stage
+from tests.helpers.project import run, succeeded
 from tests.helpers.reruns import copied, rerun
 from ulfine.params.base import parsed, read_yaml
 

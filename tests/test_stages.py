@@ -19,8 +19,9 @@ import pytest
 import torch
 
 from tests.helpers import project
+from tests.helpers.forked import stage
 from tests.helpers.pictures import SIMPLE
-from tests.helpers.project import BASELINE, CELL, ROOT, SCRATCH, scripted, stage, succeeded
+from tests.helpers.project import BASELINE, CELL, ROOT, SCRATCH, scripted, succeeded
 from tests.helpers.reruns import commit, edit
 from tests.helpers.serving import serving
 from ulfine.arrays import read_tensors
@@ -90,19 +91,19 @@ def trained(prepared, tmp_path_factory) -> Path:
     """The prepared project with one trained cell of every kind; copy it, never change it."""
     folder = shutil.copytree(prepared, tmp_path_factory.mktemp("trained") / "project")
     for method in ("zero_shot", "lp", "ulfine"):
-        succeeded(stage(folder, "train", **CELL, method=method))
+        succeeded(project.stage(folder, "train", **CELL, method=method))
         shutil.copy(folder / "trace-train.json", folder / f"trace-train-{method}.json")
-        succeeded(stage(folder, "evaluate", **CELL, method=method))
-    succeeded(stage(folder, "baseline", **SCRATCH))
-    succeeded(stage(folder, "evaluate", **BASELINE))
-    succeeded(stage(folder, "sweep", **CELL, method="lft"))
+        succeeded(project.stage(folder, "evaluate", **CELL, method=method))
+    succeeded(project.stage(folder, "baseline", **SCRATCH))
+    succeeded(project.stage(folder, "evaluate", **BASELINE))
+    succeeded(project.stage(folder, "sweep", **CELL, method="lft"))
     shutil.move(folder / "trace-sweep.json", folder / "trace-sweep-lft.json")
-    succeeded(stage(folder, "sweep", **FROZEN))
+    succeeded(project.stage(folder, "sweep", **FROZEN))
     grid = {"seed": [0], "method": ["zero_shot", "ulfine"], "baseline": ["scratch"]}  # lp is left over
     grid = project.PARAMS["grid"] | grid
     project.write_params(folder, project.PARAMS | {"grid": grid})
-    succeeded(stage(folder, "aggregate"))
-    succeeded(stage(folder, "report"))
+    succeeded(project.stage(folder, "aggregate"))
+    succeeded(project.stage(folder, "report"))
     return folder
 
 
@@ -402,7 +403,7 @@ def test_a_stage_that_is_told_to_download_is_seen_to_connect(tiny, params, monke
         for variable in ("http_proxy", "HF_ENDPOINT"):
             monkeypatch.setenv(variable, f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("HF_HOME", str(tiny / "hub"))
-        line = one_line(stage(tiny, name, **{key: CELL[key]}))
+        line = one_line(project.stage(tiny, name, **{key: CELL[key]}))
     assert line.startswith(f"{name} {CELL[key]}: ")
     seen = (tiny / "connections.txt").read_text().splitlines()
     assert f"stages.{name} socket.connect ('127.0.0.1', {server.server_port})" in seen
