@@ -1,7 +1,7 @@
 """Put the cells of the grid into tables; a file left over from a dropped cell is ignored, a missing one is an error.
 
 reads   results/cells/…/metrics.json and record.json of every cell of the grid, sweep.csv of its sweeps
-writes  results/{study}/runs.csv, summary.csv, summary.md, summary.tex, cost.csv, sweep.csv
+writes  results/{study}/runs.csv, summary.csv, summary.json, summary.md, summary.tex, cost.csv, sweep.csv
 """
 
 from ulfine.runner.stage import stage
@@ -15,6 +15,7 @@ from ulfine.config.aggregate import AggregateConfig
 from ulfine.evaluation.aggregate import (
     caveats,
     cost_table,
+    headlines,
     latex,
     markdown,
     runs_table,
@@ -22,7 +23,7 @@ from ulfine.evaluation.aggregate import (
     sweep_table,
     with_intervals,
 )
-from ulfine.files import new_file, read_csv, read_json
+from ulfine.files import json_text, new_file, read_csv, read_json
 from ulfine.runner.cell import Cell
 
 
@@ -39,6 +40,7 @@ def main(config: AggregateConfig) -> None:
     tables = {f"{name}.csv": csv(table) for name, table in named.items()}
     said = caveats(summary, costs)
     tables |= {"summary.md": markdown(summary, config.study, said), "summary.tex": latex(summary, config.study, said)}
+    tables["summary.json"] = json_text(headlines(summary))
     with ExitStack() as whole:  # tables of one run, or none
         for name, content in tables.items():
             part = whole.enter_context(new_file(Path("results", config.study, name)))

@@ -16,6 +16,7 @@ from ulfine.training.device import prepare
 from ulfine.training.inputs import Inputs
 from ulfine.training.run import train
 from ulfine.training.scratch import start_from_scratch
+from ulfine.training.trackers import tracked
 
 
 @stage
@@ -23,19 +24,20 @@ def main(config: BaselineConfig, dataset: str, split: str, method: str, seed: in
     at = Cell(dataset=dataset, split=split, backbone=NO_BACKBONE, method=method, seed=seed)
     device = prepare(config.runtime)
     inputs = Inputs(open_store(at.data), None, None, read_json(at.split))
-    identity = at.data / "meta.json"
-    checkpoint = checkpoint_of("baseline", at, config, (at.split, identity), device)
-    result = train(
-        inputs,
-        start=lambda: start_from_scratch(inputs, config.method.scratch),
-        method=config.method,
-        options=config.train,
-        augmentation=config.augmentation,
-        seed=seed,
-        device=device,
-        checkpoint=checkpoint,
-    )
-    keep(at, config, result, device, identity=identity, stand_in=False)
+    checkpoint = checkpoint_of("baseline", at, config, (at.split, at.data / "meta.json"), device)
+    with tracked(config.train.tracker, at.names, config.as_json()) as tell:
+        result = train(
+            inputs,
+            start=lambda: start_from_scratch(inputs, config.method.scratch),
+            method=config.method,
+            options=config.train,
+            augmentation=config.augmentation,
+            seed=seed,
+            device=device,
+            checkpoint=checkpoint,
+            tell=tell,
+        )
+    keep(at, config, result, device, stand_in=False)
     checkpoint.remove()
 
 

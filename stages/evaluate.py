@@ -36,8 +36,8 @@ def record_of(at: Cell) -> dict[str, Any]:
     So the seconds of a training that gave the same result again leave the committed ones as they are.
     """
     run = folder_sha256(at.run)
-    noted = at.new_record.read_text(encoding="utf-8") if at.new_record.exists() else None
-    for text in (git("show", f"HEAD:./{at.record}"), noted):
+    noted = at.noted(run)
+    for text in (git("show", f"HEAD:./{at.record}"), noted.read_text(encoding="utf-8") if noted.exists() else None):
         if text and (found := json.loads(text)).get("run") == run:
             return found
     return UNKNOWN_COST | {"cell": at.names, "run": run}

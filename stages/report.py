@@ -2,7 +2,7 @@
 
 reads   the tables of the study; results/cells/…/metrics.json and record.json of its grid; assets/published.csv;
         CITATION.cff; of what these files have the hashes of, artifacts/runs/…, artifacts/splits/… and artifacts/data/…
-writes  results/{study}/claims.json, results/{study}/figures/, results/{study}/report.html
+writes  results/{study}/claims.json, results/{study}/figures/, results/{study}/plots/, results/{study}/report.html
 """
 
 from ulfine.runner.stage import stage
@@ -21,6 +21,7 @@ from ulfine.evaluation.gallery import gallery, save
 from ulfine.evaluation.loaded import Loaded
 from ulfine.evaluation.page import rendered
 from ulfine.evaluation.pictures import Shown, shown
+from ulfine.evaluation.plots import plots
 from ulfine.evaluation.report import Study, parts
 from ulfine.files import new_file, new_folder, read_json, write_json
 from ulfine.params.base import read_yaml
@@ -51,12 +52,15 @@ def main(config: ReportConfig) -> None:
         citation=read_yaml(CITATION),
     )
     with ExitStack() as whole:  # of one run, or nothing
-        figures = whole.enter_context(new_folder(folder / "figures"))
+        figures, plotted = (whole.enter_context(new_folder(folder / name)) for name in ("figures", "plots"))
         page, verdict = (whole.enter_context(new_file(folder / name)) for name in ("report.html", "claims.json"))
         drawn = list(gallery(study))
         save(drawn, figures)
         page.write_text(rendered(study.name, parts(study, drawn, figures)), encoding="utf-8", newline="\n")
         write_json(verdict, claims)
+        cells = {tuple(run.names.items()): run for _, runs in tasks for run in runs}  # baselines are in several tasks
+        for name, table in plots(list(cells.values())).items():
+            table.to_csv(plotted / f"{name}.csv", index=False, lineterminator="\n")
 
 
 def samples(grid: Grid, pictures: int) -> Iterator[tuple[str, list[Shown]]]:

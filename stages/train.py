@@ -4,7 +4,7 @@ reads   artifacts/data/{dataset}/, artifacts/backbones/{backbone}/, the split an
 writes  artifacts/runs/{dataset}/{split}/{backbone}/{method}/seed{seed}/: logits.safetensors, weights.safetensors,
         cosines.safetensors, history.csv, pseudo_labels.csv, classifiers.csv, run.json, and with `validate_every`
         validation.csv; the same bytes for the same inputs
-        artifacts/records/{dataset}/{split}/{backbone}/{method}/seed{seed}.json: time, memory, device, versions; no
+        artifacts/records/{dataset}/{split}/{backbone}/{method}/seed{seed}/…: time, memory, device, versions; no
         output for the engines, which would take other seconds for another result: `evaluate` keeps it
 """
 
@@ -23,6 +23,7 @@ from ulfine.training.encoder import load_encoder
 from ulfine.training.inputs import Inputs
 from ulfine.training.run import train, zero_shot
 from ulfine.training.start import start_from_text
+from ulfine.training.trackers import tracked
 
 
 @stage
@@ -30,8 +31,7 @@ def main(config: TrainConfig, dataset: str, split: str, backbone: str, method: s
     at = Cell(dataset=dataset, split=split, backbone=backbone, method=method, seed=seed)
     device = prepare(config.runtime)
     inputs = Inputs(open_store(at.data), Features(at.features), config.backbone.feature_space, read_json(at.split))
-    identity = at.features / META
-    checkpoint = checkpoint_of("train", at, config, (at.split, identity), device)
+    checkpoint = checkpoint_of("train", at, config, (at.split, at.features / META), device)
 
     def encoder() -> nn.Module:
         return load_encoder(at.backbone, config.backbone, config.method, config.train, len(inputs.counts))
@@ -39,17 +39,19 @@ def main(config: TrainConfig, dataset: str, split: str, backbone: str, method: s
     if config.train is None:
         result = zero_shot(inputs)
     else:
-        result = train(
-            inputs,
-            start=lambda: start_from_text(inputs, config.train, encoder),
-            method=config.method,
-            options=config.train,
-            augmentation=config.augmentation,
-            seed=seed,
-            device=device,
-            checkpoint=checkpoint,
-        )
-    keep(at, config, result, device, identity=identity, stand_in=config.backbone.pretrained == "embedded")
+        with tracked(config.train.tracker, at.names, config.as_json()) as tell:
+            result = train(
+                inputs,
+                start=lambda: start_from_text(inputs, config.train, encoder),
+                method=config.method,
+                options=config.train,
+                augmentation=config.augmentation,
+                seed=seed,
+                device=device,
+                checkpoint=checkpoint,
+                tell=tell,
+            )
+    keep(at, config, result, device, stand_in=config.backbone.pretrained == "embedded")
     checkpoint.remove()
 
 

@@ -41,14 +41,13 @@ LP = CELL | {"method": "lp"}
 FROZEN = CELL | {"method": "frozen"}
 RUN = "artifacts/runs/shapes/tail/tiny/{}/seed0"
 SCRATCH_RUN = "artifacts/runs/shapes/tail/none/scratch/seed0"
-NOTED = "artifacts/records/shapes/tail/tiny/lp/seed0.json"
 METRICS = "results/cells/shapes/tail/tiny/{}/seed0/metrics.json"
 SWEEP = "results/cells/shapes/tail/tiny/{}/seed0/sweep.csv"
 SQUARE = SIMPLE["strong"]["cutout"]
 
 
 AROUND = {  # what the runner imports
-    *("ulfine/git.py", "ulfine/locks.py", "ulfine/params/base.py", "ulfine/params/names.py"),
+    *("ulfine/git.py", "ulfine/locks.py", "ulfine/params/base.py", "ulfine/params/names.py", "ulfine/progress.py"),
     "ulfine/training/record.py",
 }
 TEMPLATES = {"report": {"ulfine/evaluation/report.html.jinja"}}
@@ -66,6 +65,12 @@ def files(folder: Path) -> set[str]:
     """What stages made, apart from what they say about it."""
     found = (path.relative_to(folder) for top in ("artifacts", "results") for path in (folder / top).rglob("*"))
     return {str(path) for path in found if path.parts[1] not in project.ABOUT}
+
+
+def noted(folder: Path, method: str) -> Path:
+    """The only record of a training of a method."""
+    (found,) = (folder / f"artifacts/records/shapes/tail/tiny/{method}/seed0").iterdir()
+    return found
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -189,7 +194,7 @@ def test_zero_shot_is_the_cosine_of_the_joint_space(trained):
 
 def test_the_record_holds_what_differs_from_run_to_run(trained):
     record = json.loads((trained / METRICS.format("lp")).with_name("record.json").read_text())
-    assert record == json.loads((trained / NOTED).read_text())
+    assert record == json.loads(noted(trained, "lp").read_text())
     assert record["images_seen"] == 4 * (4 + 8 + 8)
     assert record["seconds"] > 0 and record["peak_memory_mb"] > 50 and record["num_threads"] == 1
     assert record["versions"]["torch"] and record["driver"] is None
@@ -199,18 +204,36 @@ def test_the_record_holds_what_differs_from_run_to_run(trained):
     assert record["params_digest"] == run["params_digest"]
 
 
+def test_all_seeds_of_a_cell_have_the_digest_of_its_parameters_and_another_prompt_has_another(
+    trained, params, tmp_path
+):
+    folder = shutil.copytree(trained, tmp_path / "project")
+    params["grid"]["seed"] = [0, 1]
+    found = [json.loads((folder / RUN.format("zero_shot") / "run.json").read_text())["params_digest"]]
+    for prompt, seed in (("a photo of a {}", 1), ("a {}", 1)):
+        params["datasets"]["shapes"]["prompt"] = prompt
+        project.write_params(folder, params)
+        names = CELL | {"seed": seed}
+        succeeded(stage(folder, "split", dataset="shapes", split="tail", seed=seed))
+        succeeded(stage(folder, "features", **names))
+        succeeded(stage(folder, "train", **names, method="zero_shot"))
+        run = folder / RUN.format("zero_shot").replace("seed0", f"seed{seed}")
+        found.append(json.loads((run / "run.json").read_text())["params_digest"])
+    assert found[0] == found[1] != found[2]
+
+
 def test_a_record_is_of_the_very_bytes_of_its_run(trained, tmp_path):
     """As committed, else as the training here noted it, else unknown: never of another run."""
     folder = shutil.copytree(trained, tmp_path / "project")
-    noted, kept = folder / NOTED, (folder / METRICS.format("lp")).with_name("record.json")
+    found, kept = noted(folder, "lp"), (folder / METRICS.format("lp")).with_name("record.json")
 
     def evaluated() -> dict:
         succeeded(stage(folder, "evaluate", **LP))
         return json.loads(kept.read_text())
 
-    first = json.loads(noted.read_text())
+    first = json.loads(found.read_text())
     commit(folder)
-    noted.write_text(json.dumps(first | {"seconds": 7}))  # the same training once more
+    found.write_text(json.dumps(first | {"seconds": 7}))  # the same training once more
     kept.unlink()
     assert evaluated() == first
     with (folder / RUN.format("lp") / "history.csv").open("a") as history:
@@ -225,14 +248,14 @@ def test_a_record_is_of_the_very_bytes_of_its_run(trained, tmp_path):
         "peak_memory_mb": None,
         "device": None,
     }
-    again = json.loads(noted.read_text()) | {"run": folder_sha256(folder / RUN.format("lp"))}
-    noted.write_text(json.dumps(again))
+    again = first | {"run": folder_sha256(folder / RUN.format("lp"))}
+    found.with_name(f"{again['run']}.json").write_text(json.dumps(again))
     assert evaluated() == again
 
 
 def test_tables_and_page_of_a_cell_whose_cost_is_unknown(trained, tmp_path):
     folder = shutil.copytree(trained, tmp_path / "project")
-    (folder / NOTED.replace("/lp/", "/ulfine/")).unlink()
+    noted(folder, "ulfine").unlink()
     succeeded(stage(folder, "evaluate", **CELL, method="ulfine"))
     succeeded(stage(folder, "aggregate"))
     succeeded(stage(folder, "report"))

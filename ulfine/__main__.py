@@ -25,6 +25,7 @@ from ulfine.runner.states import DONE, states, table
 from ulfine.runner.study import KEYS, choose, own_study, studies
 from ulfine.runner.usage import where
 from ulfine.runner.verify import verify
+from ulfine.runner.watch import watch
 
 STUDIES = Path("studies")
 REFERENCE, SCHEMA = Path("docs/parameters.md"), Path("params.schema.json")
@@ -54,6 +55,8 @@ def main() -> None:
     verb = VERBS[arguments.pop("command")]
     try:
         verb.run(**arguments)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except Exception as error:
         line = explained(error)
         if line is None:
@@ -170,6 +173,7 @@ VERBS = {
     "status": Verb(
         print_status, "tell which jobs of the grid are done, stale, missing or failed, and why", "ulfine status"
     ),
+    "watch": Verb(watch, "show what runs now, how far it is and how long it will take, until Ctrl-C", "ulfine watch"),
     "plan": Verb(print_plan, "tell what is left of the grid, and what time, memory and disk that needs", "ulfine plan"),
     "table": Verb(
         print_table, "print the summary, the verdicts and the page of the study", "make repro && ulfine table"

@@ -25,7 +25,8 @@ CODE = (
     *("stages", "ulfine", "workflow", "Snakefile", "dvc.yaml", ".dvcignore", ".gitignore"),
     *("CITATION.cff", "assets/published.csv"),
 )
-ABOUT = ("code", "config", "fingerprints", "logs", "provenance")  # folders of artifacts/ that are about the others
+# Folders in artifacts/ that are about the others.
+ABOUT = ("code", "config", "fingerprints", "logs", "progress", "provenance")
 CLASSES = ("red_circle", "green_bar", "blue_dot", "grey_cross")
 CELL = {"dataset": "shapes", "split": "tail", "backbone": "tiny", "seed": 0}
 BASELINE = CELL | {"backbone": "none", "method": "scratch"}
@@ -114,6 +115,7 @@ PARAMS = {
         "log_every": 2,
         "validate_every": 0,
         "validate_pictures": 0,
+        "tracker": "none",
     },
     "methods": {
         "zero_shot": {"tune": "none"},
@@ -173,7 +175,7 @@ def make_project(folder: Path) -> Path:
         copy = shutil.copytree if source.is_dir() else shutil.copy
         (folder / name).parent.mkdir(exist_ok=True)
         copy(source, folder / name)
-    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=lambda _, names: set(names) - {"config", ".gitignore"})
+    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
     write_pictures(folder / "pictures")
     write_backbone(folder)
     write_params(folder, PARAMS)

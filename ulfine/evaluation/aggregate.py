@@ -1,13 +1,13 @@
 """Tables over the cells of a grid."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from ulfine.evaluation.intervals import MEMBERS, bootstrap_interval, contributions, paired, t_interval
-from ulfine.params.names import NAMES
+from ulfine.params.names import NAMES, NO_BACKBONE
 
 CELL = list(NAMES)
 GROUP = CELL[:-1]
@@ -27,11 +27,28 @@ SHOWN = [
     "accuracy", "acc_head", "acc_medium", "acc_tail", "ece",
     "pl_accuracy", "pl_coverage", "pl_tail_recall", "pl_wrong_confidence",
 ]  # fmt: skip
+HEADLINES = ["accuracy", "acc_tail"]
 DIFFERENCES = ["less", "accuracy", "over seeds", "over pictures", "tail", "over seeds", "over pictures"]
 ALPHA = 0.05  # of the intervals of summary.csv
 ROUNDING = 1e-12  # a mean of equal numbers need not equal them
 STAND_IN = "Stand-in tower ({names}): says nothing about CLIP."
 MIXED = "Not all runs are of one device, so last bits and seconds differ ({devices})."
+
+
+def short_names(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name each cell by its method, after whatever else of data set, split and backbone differs between cells."""
+    seen = {key: {cell[key] for cell in cells} - {NO_BACKBONE} for key in GROUP}
+    differing = [key for key in GROUP if key == "method" or len(seen[key]) > 1]
+    return [" ".join(cell[key] for key in differing) for cell in cells]
+
+
+def headlines(summary: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """The scores that stand for a study, by cell: what `dvc metrics` and `dvc exp show` list. summary: summary.csv."""
+    names = short_names(summary[GROUP].to_dict("records"))
+    return {
+        score: {name: round(x, 4) for name, x in zip(names, summary[f"{score}_mean"], strict=True) if pd.notna(x)}
+        for score in HEADLINES
+    }
 
 
 def runs_table(cells: list[dict[str, Any]]) -> pd.DataFrame:

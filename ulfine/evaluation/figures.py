@@ -125,7 +125,7 @@ def reliability(runs: Sequence[Loaded], looks: Looks) -> Figure:
             bins = pd.DataFrame([each for run in members for each in run.metrics["reliability"].get(part, [])])
             if len(bins):
                 look = looks.of(name)
-                x, y = _diagram(bins)
+                x, y = diagram(bins)
                 axes.plot(x, y, look.line, marker=look.marker, markersize=3, color=look.color)
         axes.set_title(f"{part} pictures")
         axes.set_xlabel("confidence, %")
@@ -144,7 +144,7 @@ def by_classifier(runs: Sequence[Loaded]) -> Figure | None:
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
     for name, color, marker in zip(names, (GREY, OWN["lft"], OWN["lp"], OWN["ulfine"]), "osD^", strict=False):
         bins = pd.DataFrame([each for run in runs for each in run.classifiers[name]["reliability"]])
-        x, y = _diagram(bins)
+        x, y = diagram(bins)
         axes.plot(x, y, "-", marker=marker, markersize=3, color=color, label=CLASSIFIERS[name])
     axes.set_xlabel("confidence, %")
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
@@ -153,7 +153,7 @@ def by_classifier(runs: Sequence[Loaded]) -> Figure | None:
     return figure
 
 
-def _diagram(bins: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+def diagram(bins: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """Mean confidence and accuracy of each bin, over several runs."""
     weighted = bins[["confidence", "accuracy"]].mul(bins["pictures"], axis=0)
     sums = weighted.assign(bin=bins["bin"], pictures=bins["pictures"]).groupby("bin").sum()

@@ -10,6 +10,7 @@ from ulfine.params.base import Section
 
 # The functions of ulfine/methods/losses.py that a training may be made of.
 Loss = Literal["labeled", "unlabeled", "soft_rest", "entropy"]
+Tracker = Literal["none", "tensorboard", "mlflow", "dvclive"]
 LABELED_ONLY: frozenset[Loss] = frozenset({"labeled"})  # what needs no unlabeled picture
 
 
@@ -106,6 +107,10 @@ class Train(Section):
     )
     validate_pictures: int = Field(
         ge=0, description="validation pictures of each class that an entry is made from; 0: all that there are"
+    )
+    tracker: Tracker = Field(
+        description="who gets the rows of history.csv while a training runs: nobody; TensorBoard, MLflow or DVCLive, "
+        "whose package you install"
     )
 
     @property

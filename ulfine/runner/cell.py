@@ -37,10 +37,9 @@ class Cell:
         """Folder of a finished training."""
         return self._path("artifacts/runs/{dataset}/{split}/{backbone}/{method}/seed{seed}")
 
-    @property
-    def new_record(self) -> Path:
-        """File with the cost of a training on this machine, until `evaluate` takes it into `record`."""
-        return self._path("artifacts/records/{dataset}/{split}/{backbone}/{method}/seed{seed}.json")
+    def noted(self, run: str) -> Path:
+        """File with the cost of a training on this machine, by the hash of its run; `evaluate` takes it to `record`."""
+        return self._path("artifacts/records/{dataset}/{split}/{backbone}/{method}/seed{seed}") / f"{run}.json"
 
     @property
     def record(self) -> Path:

@@ -11,6 +11,8 @@ from ulfine.device import require_not_absent
 from ulfine.models.weights import require_there, require_unchanged
 from ulfine.params.dataset import NaturalSplit, NaturalUnknownSplit, Split
 from ulfine.params.root import Params, load
+from ulfine.params.train import Tracker
+from ulfine.training.trackers import require_installed
 
 
 class Checked(NamedTuple):
@@ -36,6 +38,8 @@ def checked(path: Path, here: bool = True) -> Checked:
     params, notes = load(path), []
     if here:
         require_not_absent(params.runtime.device)
+        for tracker in sorted(_trackers(params)):
+            require_installed(tracker)
     for backbone in params.grid.backbone:
         require_unchanged(params.backbones[backbone])
     for dataset in params.grid.dataset:
@@ -64,6 +68,13 @@ def checked(path: Path, here: bool = True) -> Checked:
         except ValueError as error:
             raise ValueError(f"{path}: backbones.{backbone}: {error}") from None
     return Checked(params, notes)
+
+
+def _trackers(params: Params) -> set[Tracker]:
+    """The trackers of all trainings of the grid."""
+    methods = (*params.grid.method, *params.grid.baseline)
+    found = [params.training(dataset, method) for dataset in params.grid.dataset for method in methods]
+    return {train.tracker for train in found if train is not None}
 
 
 def _require_served(params: Params, dataset: str, split: str, available: Counts | None) -> Wanted | None:

@@ -14,12 +14,18 @@ from ulfine.runner.jobs import Job
 
 PROVENANCE = Path("artifacts/provenance")
 LOGS = Path("artifacts/logs")
-DONE, STOPPED, FAILED = "done", "stopped", "failed: "  # how the second line of a log begins
+PROGRESS = Path("artifacts/progress")
+DONE, STOPPED, FAILED = "done", "stopped", "failed: "  # how the line of a log begins that says how the job ended
 
 
 def log_of(job: Job) -> Path:
     """Where the last run of a job says how it went; locked while it runs."""
     return job.file(LOGS, ".log")
+
+
+def progress_of(job: Job) -> Path:
+    """The file that says how far a job is while it runs."""
+    return job.file(PROGRESS, ".json")
 
 
 def origin(job: Job, tree: Tree | None = None) -> dict[str, Any]:

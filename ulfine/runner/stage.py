@@ -17,12 +17,22 @@ from ulfine.errors import explained
 from ulfine.files import read_json
 from ulfine.locks import alone, holder
 from ulfine.params.base import validated
+from ulfine.progress import followed
 from ulfine.runner.code import refresh_code
 from ulfine.runner.devices import own_device
 from ulfine.runner.fingerprints import Tree
 from ulfine.runner.guard import StoppedError, keep_watch, stop_behind
 from ulfine.runner.jobs import RESOLVE, Job, job
-from ulfine.runner.provenance import DONE, FAILED, STOPPED, difference, log_of, origin, write_provenance
+from ulfine.runner.provenance import (
+    DONE,
+    FAILED,
+    STOPPED,
+    difference,
+    log_of,
+    origin,
+    progress_of,
+    write_provenance,
+)
 from ulfine.runner.usage import usage
 
 IS_SCRIPT = Path(sys.argv[0]).parent.name == "stages"  # tests and notebooks import stages
@@ -89,7 +99,8 @@ def _logged(this: Job, work: Callable[[], None]) -> None:
             if before and difference(this, Tree()) is None:
                 print(f"{before}: has just done this")
             else:
-                _do(this, work, who)
+                with followed(note, progress_of(this), this.address):
+                    _do(this, work, who)
         except (StoppedError, Exception) as error:
             stop = stop_behind(error)
             if stop:

@@ -66,8 +66,8 @@ def _state(job: Job, tree: Tree, recorded: Callable[[], dict[str, Any]]) -> Stat
 
 def _failure(log: Path) -> str | None:
     """The error in the log of a job whose last run failed."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[1:2] if log.exists() else []
-    return lines[0].removeprefix(FAILED) if lines and lines[0].startswith(FAILED) else None
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[1:] if log.exists() else []
+    return next((line.removeprefix(FAILED) for line in lines if line.startswith(FAILED)), None)
 
 
 def table(found: Iterable[State]) -> str:

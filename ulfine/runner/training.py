@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ulfine.files import digest, folder_sha256, new_file, new_folder, read_json, sha256, write_json
+from ulfine.data.features import META, TEXT
+from ulfine.files import digest, folder_sha256, new_folder, read_json, sha256, write_json
 from ulfine.params.base import Section
+from ulfine.params.names import NO_BACKBONE
 from ulfine.runner.cell import Cell
 from ulfine.runner.jobs import CODE
 from ulfine.training.checkpoint import Checkpoint
@@ -24,20 +26,26 @@ def checkpoint_of(script: str, at: Cell, config: Section, inputs: Iterable[Path]
     return Checkpoint(Path("artifacts/checkpoints") / f"{name}.pt", device)
 
 
-def keep(at: Cell, config: Section, result: "Result", device: torch.device, *, identity: Path, stand_in: bool) -> None:
-    """Write the run and the record of its cost: both or none.
-
-    identity: the file that identifies pictures, and with a backbone towers as well, by their hashes.
-    """
+def keep(at: Cell, config: Section, result: "Result", device: torch.device, *, stand_in: bool) -> None:
+    """Write the run and the record of its cost."""
     values = config.as_json()
-    params_digest = _params_digest(values, read_json(at.split), read_json(identity))
+    params_digest = _params_digest(values, read_json(at.split), _identity(at))
     asked = {"cell": at.names, "parameters": values, "params_digest": params_digest}
-    with new_folder(at.run) as folder, new_file(at.new_record) as record:
+    with new_folder(at.run) as folder:
         result.write(folder, {"params_digest": params_digest, "stand_in": stand_in})
-        write_json(record, make_record(device, result.cost, asked | {"run": folder_sha256(folder)}))
+        run = folder_sha256(folder)
+        write_json(at.noted(run), make_record(device, result.cost, asked | {"run": run}))
 
 
-def _params_digest(values: dict[str, Any], split: dict[str, Any], identity: dict[str, Any]) -> str:
+def _identity(at: Cell) -> list[Any]:
+    """What identifies pictures, and with a backbone its towers and what the text tower is told, by their hashes."""
+    pictures = read_json(at.data / "meta.json")
+    if at.names["backbone"] == NO_BACKBONE:
+        return [pictures]
+    return [pictures, read_json(at.backbone / "meta.json"), read_json(at.features / META)["sha256"][TEXT]]
+
+
+def _params_digest(values: dict[str, Any], split: dict[str, Any], identity: list[Any]) -> str:
     """A digest that all seeds of a cell share: configuration, counts of the split, pictures and towers."""
     order = split["class_order"]
     counts = {name: numbers and [numbers[k] for k in order] for name, numbers in split["counts"].items()}

@@ -22,6 +22,7 @@ from ulfine.training.flops import Operations, done_and_counted, head_flops
 from ulfine.training.history import History
 from ulfine.training.learner import Learner
 from ulfine.training.optimizers import make_optimizer, restore
+from ulfine.training.trackers import Tell, untold
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Loop:
         history: takes in every step.
         checkpoint: where the state is kept meanwhile.
         validate: gives the rows of validation.csv, from the weights that would predict.
+        tell: is told of each row of history.csv as soon as it is there.
     """
 
     def __init__(
@@ -54,9 +56,10 @@ class Loop:
         history: History,
         checkpoint: Checkpoint,
         validate: Callable[[], list[dict[str, int]]],
+        tell: Tell = untold,
     ) -> None:
         self.learner, self.batches, self.train = learner, batches, train
-        self.history, self.checkpoint, self.validate = history, checkpoint, validate
+        self.history, self.checkpoint, self.validate, self.tell = history, checkpoint, validate, tell
         self.average = WeightAverage(learner, train.ema_decay)
         self.optimizer = make_optimizer(learner, train)
         self.operations: Operations | None = None  # counted on the first step
@@ -82,7 +85,7 @@ class Loop:
                 done = step + 1
                 bar.update(images)
                 if done % self.train.log_every == 0 or done == self.train.steps:
-                    bar.set_postfix_str(f"step {done}/{self.train.steps}, loss {self._log(done):.3f}", refresh=False)
+                    bar.set_postfix_str(f"step {done}/{self.train.steps}, {self._log(done)}", refresh=False)
                 if self.train.validate_every and (done % self.train.validate_every == 0 or done == self.train.steps):
                     self._validate(done)
                 if self.checkpoint.due():
@@ -152,12 +155,15 @@ class Loop:
             self.history.rows.validation += [{"step": done} | row for row in self.validate()]
         self.learner.train()
 
-    def _log(self, done: int) -> float:
+    def _log(self, done: int) -> str:
+        """Close a row of history.csv, and say it in short."""
         rate, learner = self.optimizer.param_groups[0]["lr"], self.learner
         row = self.history.close_row(done, rate, learner.prior.share(), learner.classifiers())
         if not math.isfinite(row["loss"]):
             raise ValueError(f"loss is {row['loss']} at step {done}; a smaller train.lr may help")
-        return row["loss"]
+        self.tell(row)
+        kept = row.get("pl_coverage")
+        return f"loss {row['loss']:.3f}" + ("" if kept is None else f", {kept:.0%} of pseudo-labels kept")
 
     def _seconds(self) -> float:
         return self.before + time.perf_counter() - self.started

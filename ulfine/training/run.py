@@ -25,6 +25,7 @@ from ulfine.training.learner import Learner
 from ulfine.training.loop import Loop
 from ulfine.training.predict import predict
 from ulfine.training.start import Start
+from ulfine.training.trackers import Tell, untold
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,11 @@ def train(
     seed: int,
     device: torch.device,
     checkpoint: Checkpoint,
+    tell: Tell = untold,
 ) -> Result:
     """Train one method and predict. start: makes what the learner starts from, as new weights are drawn here.
+
+    tell: is told of each row of history.csv.
 
     Raises:
         ValueError: DLF aligns the logits of two classes; the loss is not finite.
@@ -93,7 +97,7 @@ def train(
     share = None if inputs.pool_share is None else torch.tensor(inputs.pool_share, dtype=torch.float32, device=device)
     history = History(len(inputs.counts), share)
     validate = validation(learner, views, inputs) if "validation" in inputs.evaluated() else list
-    loop = Loop(learner, batches, options, history, checkpoint, validate)
+    loop = Loop(learner, batches, options, history, checkpoint, validate, tell)
     cost = loop.run()
     weights = {name: tensor.cpu().numpy() for name, tensor in learner.trained().items()}
     with loop.average.applied():

@@ -84,6 +84,7 @@ rule aggregate:
         code="artifacts/code/aggregate.json",
     output:
         f"results/{STUDY}/runs.csv",
+        f"results/{STUDY}/summary.json",
         f"results/{STUDY}/summary.csv",
         f"results/{STUDY}/summary.md",
         f"results/{STUDY}/summary.tex",
@@ -112,6 +113,7 @@ rule report:
     output:
         f"results/{STUDY}/claims.json",
         directory(f"results/{STUDY}/figures"),
+        directory(f"results/{STUDY}/plots"),
         f"results/{STUDY}/report.html",
     log:
         "artifacts/logs/report.log",
