@@ -1,6 +1,9 @@
 """The same stages, commands and files as dvc.yaml, for parallel and cluster runs: `snakemake --cores 2`."""
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"

@@ -54,6 +54,31 @@ def prepared(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def trained(prepared, tmp_path_factory) -> Path:
+    """The prepared project with one trained cell of every kind, and traces of its stages; copy it, never change it."""
+
+    def make(folder: Path) -> None:
+        def run(name: str, **names: str | int) -> None:
+            project.succeeded(project.stage(folder, name, **names))
+
+        for method in ("zero_shot", "lp", "ulfine"):
+            run("train", **project.CELL, method=method)
+            shutil.copy(folder / "trace-train.json", folder / f"trace-train-{method}.json")
+            run("evaluate", **project.CELL, method=method)
+        run("baseline", **project.SCRATCH)
+        run("evaluate", **project.BASELINE)
+        run("sweep", **project.CELL, method="lft")
+        shutil.move(folder / "trace-sweep.json", folder / "trace-sweep-lft.json")
+        run("sweep", **project.CELL, method="frozen")
+        grid = {"seed": [0], "method": ["zero_shot", "ulfine"], "baseline": ["scratch"]}  # lp is left over
+        project.write_params(folder, project.PARAMS | {"grid": project.PARAMS["grid"] | grid})
+        run("aggregate")
+        run("report")
+
+    return made_once(tmp_path_factory, "trained", make, lambda at: Path(shutil.copytree(prepared, at)))
+
+
+@pytest.fixture(scope="session")
 def by_dvc(tmp_path_factory) -> Path:
     """A project after `dvc repro`."""
     return made_once(tmp_path_factory, "dvc", lambda at: project.succeeded(project.run_offline(at, "dvc", "repro")))

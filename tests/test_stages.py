@@ -91,27 +91,6 @@ def refused(tiny, ended, monkeypatch) -> Callable[..., str]:
     return run
 
 
-@pytest.fixture(scope="module")
-def trained(prepared, tmp_path_factory) -> Path:
-    """The prepared project with one trained cell of every kind; copy it, never change it."""
-    folder = shutil.copytree(prepared, tmp_path_factory.mktemp("trained") / "project")
-    for method in ("zero_shot", "lp", "ulfine"):
-        succeeded(project.stage(folder, "train", **CELL, method=method))
-        shutil.copy(folder / "trace-train.json", folder / f"trace-train-{method}.json")
-        succeeded(project.stage(folder, "evaluate", **CELL, method=method))
-    succeeded(project.stage(folder, "baseline", **SCRATCH))
-    succeeded(project.stage(folder, "evaluate", **BASELINE))
-    succeeded(project.stage(folder, "sweep", **CELL, method="lft"))
-    shutil.move(folder / "trace-sweep.json", folder / "trace-sweep-lft.json")
-    succeeded(project.stage(folder, "sweep", **FROZEN))
-    grid = {"seed": [0], "method": ["zero_shot", "ulfine"], "baseline": ["scratch"]}  # lp is left over
-    grid = project.PARAMS["grid"] | grid
-    project.write_params(folder, project.PARAMS | {"grid": grid})
-    succeeded(project.stage(folder, "aggregate"))
-    succeeded(project.stage(folder, "report"))
-    return folder
-
-
 def test_the_store_holds_every_picture(prepared):
     meta = json.loads((prepared / "artifacts/data/shapes/meta.json").read_text())
     assert meta["classes"] == ["blue dot", "green bar", "grey cross", "red circle"]

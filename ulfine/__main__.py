@@ -38,6 +38,7 @@ class Verb(NamedTuple):
     run: Callable[..., None]
     help: str
     example: str
+    arguments: Callable[[argparse.ArgumentParser], object] = lambda _: None  # adds its own
 
 
 def main() -> None:
@@ -48,9 +49,7 @@ def main() -> None:
         command = commands.add_parser(
             name, help=verb.help, description=verb.help, epilog=f"example: {verb.example}", allow_abbrev=False
         )
-        if name == "study":
-            known = studies(STUDIES)
-            command.add_argument("name", metavar="NAME", choices=known, help=f"one of: {', '.join(known)}")
+        verb.arguments(command)
     arguments = vars(parser.parse_args())
     verb = VERBS[arguments.pop("command")]
     try:
@@ -62,6 +61,12 @@ def main() -> None:
         if line is None:
             raise
         sys.exit(line)
+
+
+def ask_study(command: argparse.ArgumentParser) -> None:
+    """Ask for the name of a study."""
+    known = studies(STUDIES)
+    command.add_argument("name", metavar="NAME", choices=known, help=f"one of: {', '.join(known)}")
 
 
 def choose_study(name: str) -> None:
@@ -139,6 +144,22 @@ def print_verified() -> None:
     print(f"{files} files read: all of them are what the stages left, with the present parameters, code and inputs")
 
 
+def ask_prediction(command: argparse.ArgumentParser) -> None:
+    """Ask for a run, pictures, and how to say what it makes of them."""
+    command.add_argument("run", metavar="RUN", type=Path, help="a folder artifacts/runs/…/seedN")
+    command.add_argument("images", metavar="IMAGES", type=Path, nargs="+", help="picture files, and folders of them")
+    command.add_argument("--top", type=int, default=5, help="classes for each picture (default: 5)")
+    command.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    command.add_argument("--out", type=Path, help="a file to write, .csv or .json (default: CSV on the terminal)")
+
+
+def predict(**asked: Any) -> None:
+    """Classify new pictures by a run."""
+    from ulfine.runner.predictions import print_predictions  # which takes the seconds that torch does
+
+    print_predictions(**asked)
+
+
 def commit_results() -> None:
     """Write the results of the grid into DVC."""
     print(commit(resolved(load(PARAMS))))
@@ -165,7 +186,10 @@ def write_reference() -> None:
 
 VERBS = {
     "study": Verb(
-        choose_study, "put the study and grid of studies/NAME.yaml into params.yaml", "ulfine study paper-cifar10"
+        choose_study,
+        "put the study and grid of studies/NAME.yaml into params.yaml",
+        "ulfine study paper-cifar10",
+        ask_study,
     ),
     "save": Verb(
         save_study, "write the study and grid of params.yaml to studies/, under the study's name", "ulfine save"
@@ -192,6 +216,12 @@ VERBS = {
         prepare,
         "before `dvc repro`: remove what killed engines left behind, check the parameters, count the stages",
         "ulfine preflight && dvc repro",
+    ),
+    "predict": Verb(
+        predict,
+        "classify pictures by a run: the first classes, and what each of its classifiers says",
+        "ulfine predict artifacts/runs/fashion-mnist-mini/consistent/lite0-minilm/ulfine/seed0 photos/",
+        ask_prediction,
     ),
     "reference": Verb(
         write_reference, f"describe every parameter, in {REFERENCE} and for editors in {SCHEMA}", "ulfine reference"

@@ -27,7 +27,7 @@ SHOWN = [
     "accuracy", "acc_head", "acc_medium", "acc_tail", "ece",
     "pl_accuracy", "pl_coverage", "pl_tail_recall", "pl_wrong_confidence",
 ]  # fmt: skip
-HEADLINES = ["accuracy", "acc_tail"]
+HEADLINES = {"accuracy": "accuracy_mean", "tail": "acc_tail_mean"}  # and where summary.csv has them
 DIFFERENCES = ["less", "accuracy", "over seeds", "over pictures", "tail", "over seeds", "over pictures"]
 ALPHA = 0.05  # of the intervals of summary.csv
 ROUNDING = 1e-12  # a mean of equal numbers need not equal them
@@ -46,8 +46,8 @@ def headlines(summary: pd.DataFrame) -> dict[str, dict[str, float]]:
     """The scores that stand for a study, by cell: what `dvc metrics` and `dvc exp show` list. summary: summary.csv."""
     names = short_names(summary[GROUP].to_dict("records"))
     return {
-        score: {name: round(x, 4) for name, x in zip(names, summary[f"{score}_mean"], strict=True) if pd.notna(x)}
-        for score in HEADLINES
+        score: {name: round(x, 4) for name, x in zip(names, summary[column], strict=True) if pd.notna(x)}
+        for score, column in HEADLINES.items()
     }
 
 

@@ -29,10 +29,9 @@ def checkpoint_of(script: str, at: Cell, config: Section, inputs: Iterable[Path]
 def keep(at: Cell, config: Section, result: "Result", device: torch.device, *, stand_in: bool) -> None:
     """Write the run and the record of its cost."""
     values = config.as_json()
-    params_digest = _params_digest(values, read_json(at.split), _identity(at))
-    asked = {"cell": at.names, "parameters": values, "params_digest": params_digest}
+    asked = {"cell": at.names, "parameters": values, "params_digest": params_digest(at, values)}
     with new_folder(at.run) as folder:
-        result.write(folder, {"params_digest": params_digest, "stand_in": stand_in})
+        result.write(folder, {"params_digest": asked["params_digest"], "stand_in": stand_in})
         run = folder_sha256(folder)
         write_json(at.noted(run), make_record(device, result.cost, asked | {"run": run}))
 
@@ -45,9 +44,10 @@ def _identity(at: Cell) -> list[Any]:
     return [pictures, read_json(at.backbone / "meta.json"), read_json(at.features / META)["sha256"][TEXT]]
 
 
-def _params_digest(values: dict[str, Any], split: dict[str, Any], identity: list[Any]) -> str:
-    """A digest that all seeds of a cell share: configuration, counts of the split, pictures and towers."""
+def params_digest(at: Cell, values: dict[str, Any]) -> str:
+    """A digest that all seeds of a cell share: configuration, counts of the split, pictures, towers, and text."""
+    split = read_json(at.split)
     order = split["class_order"]
     counts = {name: numbers and [numbers[k] for k in order] for name, numbers in split["counts"].items()}
     pool = len(split["indices"]["unlabeled"])  # with the copies of labeled pictures, which are not counted above
-    return digest([values, counts, pool, identity])
+    return digest([values, counts, pool, _identity(at)])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
@@ -15,6 +15,7 @@ from ulfine.runner.engines import at_work
 from ulfine.runner.provenance import LOGS, PROGRESS
 
 EVERY = 1  # seconds
+WIDTH = 200  # of lines that no terminal limits
 COLUMNS = ("job", "done", "a second", "left", "")
 
 
@@ -22,7 +23,7 @@ def watch() -> None:
     """Show the table until Ctrl-C, or once where the output is not a terminal."""
     console = Console()
     if not console.is_terminal:
-        console.print(table(list(running())), width=200)
+        Console(width=WIDTH).print(table(list(running())))
         return
     with Live(console=console, auto_refresh=False) as live:
         while True:
@@ -40,13 +41,13 @@ def running() -> Iterator[dict[str, Any]]:
                 continue
 
 
-def table(jobs: list[dict[str, Any]]) -> Table:
-    """A row for each job."""
-    title = at_work() or ("stages started by hand" if jobs else "nothing is at work here")
-    found = Table(*COLUMNS, title=title, title_justify="left", box=None, pad_edge=False)
+def table(jobs: list[dict[str, Any]]) -> Group:
+    """Who is at work, and a row for each job."""
+    found = Table(*COLUMNS, box=None, pad_edge=False)
     for each in jobs:
         found.add_row(each["job"], *_amounts(each))
-    return found
+    said = at_work() or ("stages started by hand" if jobs else "nothing is at work here")
+    return Group(said, found) if jobs else Group(said)
 
 
 def _amounts(job: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -46,7 +46,7 @@ try:
 except (ValueError, OSError) as error:
     sys.exit(explained(error))
 
-os.environ["ULFINE_ENGINE"] = "snakemake"  # a stage that sees this ends with its engine
+os.environ.update(ULFINE_ENGINE="snakemake")  # a stage that sees this ends with its engine
 
 
 onstart:

@@ -83,13 +83,13 @@ rule aggregate:
         config="artifacts/config/aggregate.json",
         code="artifacts/code/aggregate.json",
     output:
-        f"results/{STUDY}/runs.csv",
+        report(f"results/{STUDY}/runs.csv", caption="../report/runs.rst", category="Tables"),
         f"results/{STUDY}/summary.json",
-        f"results/{STUDY}/summary.csv",
+        report(f"results/{STUDY}/summary.csv", caption="../report/summary.rst", category="Tables"),
         f"results/{STUDY}/summary.md",
         f"results/{STUDY}/summary.tex",
-        f"results/{STUDY}/cost.csv",
-        f"results/{STUDY}/sweep.csv",
+        report(f"results/{STUDY}/cost.csv", caption="../report/cost.rst", category="Tables"),
+        report(f"results/{STUDY}/sweep.csv", caption="../report/sweep.rst", category="Tables"),
     log:
         "artifacts/logs/aggregate.log",
     params:
@@ -112,9 +112,15 @@ rule report:
         code="artifacts/code/report.json",
     output:
         f"results/{STUDY}/claims.json",
-        directory(f"results/{STUDY}/figures"),
+        report(
+            directory(f"results/{STUDY}/figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/figures.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
         directory(f"results/{STUDY}/plots"),
-        f"results/{STUDY}/report.html",
+        report(f"results/{STUDY}/report.html", caption="../report/page.rst", category="Study"),
     log:
         "artifacts/logs/report.log",
     params:
