@@ -16,6 +16,7 @@ from ulfine.runner.dvc_lock import mend
 from ulfine.runner.engines import at_work, tell_dvc, unlock
 from ulfine.runner.fingerprints import Tree
 from ulfine.runner.jobs import PARAMS, jobs
+from ulfine.runner.offline import make_plots_offline
 from ulfine.runner.plan import Plan
 from ulfine.runner.plan import table as planned
 from ulfine.runner.preflight import checked
@@ -170,6 +171,7 @@ def prepare() -> None:
     for line in (*unlock(), mend(), tell_dvc(), *checked(PARAMS).notes):
         if line:
             print(line)
+    make_plots_offline()
     stages = len(jobs()) + 1  # `resolve`
     if stages > MANY:
         print(

@@ -135,3 +135,4 @@ def _require_own_package() -> None:
 
 if IS_SCRIPT:
     keep_watch()
+    sys.stdout.reconfigure(line_buffering=True)  # else what a stage says comes when it ends, where an engine listens

@@ -1,0 +1,108 @@
+"""What DVC, Snakemake and a terminal show of a study, as docs/tools.md says."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from tests.helpers import project
+from tests.helpers.project import ROOT, run, succeeded
+from tests.helpers.reruns import copied
+from ulfine import progress
+from ulfine.evaluation.aggregate import headlines, short_names
+from ulfine.locks import alone
+from ulfine.runner import watch
+from ulfine.runner.provenance import LOGS, PROGRESS
+
+ROW = {"step": 10, "lr": 0.1, "loss": 1.5, "pl_coverage": 0.25, "pl_accuracy": None}
+CELL = {"dataset": "shapes", "split": "tail", "method": "lp", "seed": 3}
+PARAMETERS = {"train": {"lr": 0.1, "losses": {"labeled": 1}}, "classes": ["a", "b"], "paf": None}
+
+
+def test_metrics_are_the_headlines_of_the_study_and_nothing_else(by_dvc):
+    found = json.loads(succeeded(run(by_dvc, "dvc", "metrics", "show", "--json")).stdout)
+    summary = pd.read_csv(by_dvc / "results/tiny/summary.csv").set_index("method")
+    assert list(found[""]["data"]) == ["results/tiny/summary.json"]
+    shown = found[""]["data"]["results/tiny/summary.json"]["data"]
+    assert list(shown) == ["accuracy", "tail"]
+    assert shown["accuracy"] == {name: round(value, 4) for name, value in summary["accuracy_mean"].items()}
+
+
+def test_plots_are_a_page_that_asks_no_server(by_dvc, tmp_path):
+    folder = copied(by_dvc, tmp_path)
+    succeeded(run(folder, "ulfine", "preflight"))
+    said = succeeded(project.run_offline(folder, "dvc", "plots", "show"))
+    page = (folder / "dvc_plots/index.html").read_text()
+    drawn = re.findall(r'<div id = "(.*?)"', page)
+    assert drawn[:5] == ["loss", "pseudo-labels_kept", "pseudo-labels_right", "recall", "reliability"]
+    assert len(drawn) == 6 and drawn[5].endswith("frozen_seed0_sweep_csv")
+    assert not re.search(r'src="|https://cdn', page) and "vegaEmbed" in page
+    assert "ERROR" not in said.stderr
+    history = pd.read_csv(folder / "artifacts/runs/shapes/tail/tiny/lp/seed0/history.csv")
+    training = pd.read_csv(folder / "results/tiny/plots/training.csv").set_index("cell")
+    assert training.loc["lp", "loss"].tolist() == pytest.approx(history["loss"].tolist())
+
+
+def test_cells_are_named_by_what_differs():
+    one = {"dataset": "d", "split": "s", "backbone": "b", "method": "lp"}
+    assert short_names([one, one | {"method": "lft"}, one | {"backbone": "none", "method": "scratch"}]) == [
+        "lp", "lft", "scratch",
+    ]  # fmt: skip
+    assert short_names([one, one | {"split": "t"}]) == ["s lp", "t lp"]
+    table = pd.DataFrame([one | {"accuracy_mean": 0.123456, "acc_tail_mean": None}])
+    assert headlines(table) == {"accuracy": {"lp": 0.1235}, "tail": {}}
+
+
+def test_snakemake_reports_the_study_with_captions(by_snakemake, tmp_path):
+    folder = copied(by_snakemake, tmp_path)
+    succeeded(project.run_offline(folder, "snakemake", "--report", "report.html"))
+    page = (folder / "report.html").read_text()
+    for shown in (
+        "The page of the study: verdicts",
+        "A row for each run: accuracy",
+        "A figure of the page",
+        "summary.csv",
+    ):
+        assert shown in page
+
+
+def test_snakemakes_linter_minds_only_that_rules_name_no_container(by_snakemake):
+    minded = re.findall(r"^    \* (.*):$", run(by_snakemake, "snakemake", "--lint").stderr, re.MULTILINE)
+    assert set(minded) == {"Specify a conda environment or container for each rule."}
+
+
+def test_progress_of_a_job_is_in_its_log_and_in_a_file_while_it_lasts(tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", -1)
+    lines, file = [], tmp_path / "job.json"
+    with progress.followed(lines.append, file, "train@x"):
+        assert json.loads(file.read_text()) == {"job": "train@x"}
+        with progress.progress(200, "train") as bar:
+            bar.set_postfix_str("step 1/4, loss 0.500", refresh=False)
+            bar.update(50)
+            state = json.loads(file.read_text())
+            bar.start_t -= 20  # so long that lines are due
+            bar.refresh()
+    assert state["job"] == "train@x" and (state["done"], state["total"], state["unit"]) == (50, 200, "images")
+    assert state["rate"] > 0 and state["said"] == "step 1/4, loss 0.500"
+    assert "50/200" in lines[0] and "step 1/4, loss 0.500" in lines[0] and "\r" not in lines[0]
+    assert not file.exists()
+
+
+def test_watch_shows_what_runs_and_not_what_a_killed_job_left(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("killed", "running"):
+        (PROGRESS / "train").mkdir(parents=True, exist_ok=True)
+        state = {"job": name, "what": "train", "done": 50, "total": 200, "unit": "images", "rate": 10, "said": "step 1"}
+        (PROGRESS / f"train/{name}.json").write_text(json.dumps(state))
+    with alone(LOGS / "train/running.log", "process 1"):
+        assert [each["job"] for each in watch.running()] == ["running"]
+        assert watch._amounts(next(watch.running())) == ("train 25%", "10 images", "0:00:15", "step 1")
+
+
+def test_trackers_are_not_imported_unless_asked_for():
+    code = "import stages.train, stages.baseline, sys; print({'mlflow', 'dvclive', 'tensorboard'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
