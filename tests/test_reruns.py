@@ -160,6 +160,7 @@ TABLE = {
     ),
     "a number, and back, with a run between": Row(
         LEARNING_RATE,
+        dvc="resolve",
         restored="evaluate@* aggregate report",
         snakemake=OF_LP,
         back=change(methods__lp={"extends": "probe"}),
