@@ -16,6 +16,7 @@ from ulfine.evaluation.aggregate import headlines, short_names
 from ulfine.locks import alone
 from ulfine.runner import watch
 from ulfine.runner.provenance import LOGS, PROGRESS
+from ulfine.training.trackers import require_installed, tracked
 
 ROW = {"step": 10, "lr": 0.1, "loss": 1.5, "pl_coverage": 0.25, "pl_accuracy": None}
 CELL = {"dataset": "shapes", "split": "tail", "method": "lp", "seed": 3}
@@ -106,3 +107,47 @@ def test_trackers_are_not_imported_unless_asked_for():
     code = "import stages.train, stages.baseline, sys; print({'mlflow', 'dvclive', 'tensorboard'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_tensorboard_gets_the_rows(tmp_path, monkeypatch):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    monkeypatch.chdir(tmp_path)
+    with tracked("tensorboard", CELL, PARAMETERS) as tell:
+        tell(ROW)
+        tell(ROW | {"step": 20, "loss": 1.0})
+    events = accumulator.EventAccumulator("artifacts/trackers/tensorboard/shapes/tail/lp/seed3").Reload()
+    assert sorted(events.Tags()["scalars"]) == ["loss", "lr", "pl_coverage"]
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(10, 1.5), (20, 1.0)]
+
+
+def test_dvclive_gets_the_rows(tmp_path, monkeypatch):
+    pytest.importorskip("dvclive")
+    monkeypatch.chdir(tmp_path)
+    with tracked("dvclive", CELL, PARAMETERS) as tell:
+        tell(ROW)
+        tell(ROW | {"step": 20, "loss": 1.0})
+    folder = tmp_path / "artifacts/trackers/dvclive/shapes/tail/lp/seed3"
+    table = pd.read_csv(folder / "plots/metrics/loss.tsv", sep="\t")
+    assert table[["step", "loss"]].to_numpy().tolist() == [[10, 1.5], [20, 1.0]]
+    assert "train.lr: 0.1" in (folder / "params.yaml").read_text().replace("train:\n  lr", "train.lr")
+
+
+def test_mlflow_gets_the_rows(tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow.set_tracking_uri(f"file:{tmp_path}/runs")
+    with tracked("mlflow", CELL, PARAMETERS) as tell:
+        tell(ROW)
+        tell(ROW | {"step": 20, "loss": 1.0})
+    (found,) = mlflow.search_runs(output_format="list")
+    assert found.info.run_name == "shapes/tail/lp/seed3" and found.data.params["train.losses.labeled"] == "1"
+    history = mlflow.MlflowClient().get_metric_history(found.info.run_id, "loss")
+    assert [(each.step, each.value) for each in history] == [(10, 1.5), (20, 1.0)]
+
+
+def test_a_tracker_that_is_not_installed_is_refused(monkeypatch):
+    monkeypatch.setattr("ulfine.training.trackers.find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=r"train.tracker = 'mlflow': needs a package .*: pip install mlflow"):
+        require_installed("mlflow")
+    require_installed("none")
