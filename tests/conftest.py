@@ -137,8 +137,7 @@ def ended(monkeypatch) -> Callable[..., str]:
 
     def run(stage: str, **names: str | int) -> str:
         project.configure(Path.cwd(), stage, names)
-        arguments = [argument for key, value in names.items() for argument in (f"--{key}", str(value))]
-        monkeypatch.setattr(sys, "argv", [stage, *arguments])
+        monkeypatch.setattr(sys, "argv", [stage, *project.options(names)])
         with pytest.raises(SystemExit) as caught:
             runpy.run_path(str(project.ROOT / "stages" / f"{stage}.py"), run_name="__main__")
         line = caught.value.code

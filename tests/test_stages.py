@@ -438,8 +438,8 @@ def test_a_missing_or_truncated_input_is_named(tiny, refused, spoil, message):
 
 
 def test_a_cell_that_is_not_in_the_grid_has_no_configuration(tiny):
-    names = [text for key, value in (CELL | {"method": "lft"}).items() for text in (f"--{key}", str(value))]
-    line = one_line(project.run(tiny, "python", "-m", "stages.train", *names))
+    names = CELL | {"method": "lft"}
+    line = one_line(project.run(tiny, "python", "-m", "stages.train", *project.options(names)))
     missing = "artifacts/config/train/shapes/tail/tiny/lft/seed0.json: not here; `python -m stages.resolve` writes it"
     assert line.startswith(f"train shapes tail tiny lft 0: {missing}")
 

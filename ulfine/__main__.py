@@ -26,7 +26,6 @@ from ulfine.runner.states import DONE, states, table
 from ulfine.runner.study import KEYS, choose, own_study, studies
 from ulfine.runner.usage import where
 from ulfine.runner.verify import verify
-from ulfine.runner.watch import watch
 
 STUDIES = Path("studies")
 REFERENCE, SCHEMA = Path("docs/parameters.md"), Path("params.schema.json")
@@ -145,6 +144,13 @@ def print_verified() -> None:
     print(f"{files} files read: all of them are what the stages left, with the present parameters, code and inputs")
 
 
+def show_running() -> None:
+    """Show what runs now until Ctrl-C."""
+    from ulfine.runner.watch import watch  # whose tables no other command waits for
+
+    watch()
+
+
 def ask_prediction(command: argparse.ArgumentParser) -> None:
     """Ask for a run, pictures, and how to say what it makes of them."""
     command.add_argument("run", metavar="RUN", type=Path, help="a folder artifacts/runs/…/seedN")
@@ -199,7 +205,9 @@ VERBS = {
     "status": Verb(
         print_status, "tell which jobs of the grid are done, stale, missing or failed, and why", "ulfine status"
     ),
-    "watch": Verb(watch, "show what runs now, how far it is and how long it will take, until Ctrl-C", "ulfine watch"),
+    "watch": Verb(
+        show_running, "show what runs now, how far it is and how long it will take, until Ctrl-C", "ulfine watch"
+    ),
     "plan": Verb(print_plan, "tell what is left of the grid, and what time, memory and disk that needs", "ulfine plan"),
     "table": Verb(
         print_table, "print the summary, the verdicts and the page of the study", "make repro && ulfine table"

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.copies import copied
 from benchmarks.measured import Found, quartiles, report, seconds
-from tests.helpers.project import environment
+from tests.helpers.project import environment, options
 from ulfine.params.base import read_yaml
 from ulfine.runner.jobs import PARAMS
 
@@ -33,7 +33,7 @@ def main() -> None:
     """Measure in a copy of the project."""
     grid = read_yaml(PARAMS)["grid"]
     names = {key: str(grid[key][0]) for key in ("dataset", "split", "backbone")} | {"method": "lp", "seed": "0"}
-    probe = ["-m", "stages.train", *(argument for key, value in names.items() for argument in (f"--{key}", value))]
+    probe = ["-m", "stages.train", *options(names)]
     starts = {"features": ["-m", "stages.features", "--help"], "backbone": ["-m", "stages.backbone", "--help"]}
     starts["a training with a tower"] = ["-c", TOWER]
     with TemporaryDirectory() as name:

@@ -184,7 +184,7 @@ def all_memory(*_, **__) -> None:
 def as_script(stage: str) -> int:
     keys, _ = STAGES[stage]
     names = LP | ({"method": "frozen"} if stage == "sweep" else {})
-    sys.argv = [stage, *(text for key in keys for text in (f"--{key}", str(names[key])))]
+    sys.argv = [stage, *project.options({key: names[key] for key in keys})]
     try:
         runpy.run_path(str(ROOT / "stages" / f"{stage}.py"), run_name="__main__")
     except SystemExit as error:

@@ -4,6 +4,8 @@ As a server, `python -m tests.helpers.forked` reads a JSON list [folder, environ
 the first argument is the module, and answers with the exit code of each.
 """
 
+from ulfine.threads import THREADS
+
 import atexit
 import json
 import os
@@ -15,18 +17,17 @@ from functools import cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from tests.helpers.project import ROOT, configure, environment
+from tests.helpers.project import ROOT, configure, environment, options
 
 LIBRARIES = ("ulfine.models.lean", "matplotlib.figure", "pandas", "PIL.Image", "safetensors.torch", "scipy.stats")
 PROJECT = ("ulfine", "stages")  # whose modules each fork imports anew, from its folder
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def stage(folder: Path, name: str, **names: str | int) -> subprocess.CompletedProcess[str]:
     """Run one stage script on a configuration that is as params.yaml has it now, as `project.stage` does."""
     configure(folder, name, names)
     server = _server()
-    given = [f"stages.{name}", *(text for key, value in names.items() for text in (f"--{key}", str(value)))]
+    given = [f"stages.{name}", *options(names)]
     with NamedTemporaryFile("r") as stdout, NamedTemporaryFile("r") as stderr:
         asked = [str(folder), environment(), [stdout.name, stderr.name], given]
         server.stdin.write(json.dumps(asked) + "\n")

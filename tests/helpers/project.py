@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import chdir
 from functools import cache
 from pathlib import Path
@@ -240,6 +241,11 @@ def run_offline(folder: Path, *command: str) -> subprocess.CompletedProcess[str]
     return run(folder, *without_network(), *noted, *command)
 
 
+def options(names: Mapping[str, str | int]) -> list[str]:
+    """The names of a cell as a stage takes them: --key value for each."""
+    return [text for key, value in names.items() for text in (f"--{key}", str(value))]
+
+
 def stage(folder: Path, name: str, **names: str | int) -> subprocess.CompletedProcess[str]:
     """Run one stage script, as `scripted` does, on a configuration that is as params.yaml has it now."""
     configure(folder, name, names)
@@ -248,9 +254,8 @@ def stage(folder: Path, name: str, **names: str | int) -> subprocess.CompletedPr
 
 def scripted(folder: Path, name: str, **names: str | int) -> subprocess.CompletedProcess[str]:
     """Run one stage script; what it imported is in trace-{name}.json, where it connected to in connections.txt."""
-    arguments = [argument for key, value in names.items() for argument in (f"--{key}", str(value))]
     traced = str(ROOT / "tests/helpers/traced.py")
-    return run(folder, "python", traced, f"trace-{name}.json", f"stages.{name}", *arguments)
+    return run(folder, "python", traced, f"trace-{name}.json", f"stages.{name}", *options(names))
 
 
 def configure(folder: Path, name: str, names: dict[str, str | int]) -> None:

@@ -201,7 +201,7 @@ def made(stage: str, **names: str) -> str:
     Memory stays small, whatever the header of a picture claims.
     """
     project.configure(Path.cwd(), stage, names)
-    arguments = [stage, *(argument for key, value in names.items() for argument in (f"--{key}", value))]
+    arguments = [stage, *project.options(names)]
     script = (
         "import resource, runpy, sys; from ulfine.runner import stage; stage._require_own_package = lambda: None;"
         f"resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)); sys.argv = {arguments!r};"

@@ -103,9 +103,8 @@ def test_trainings_side_by_side_are_on_different_devices(tmp_path):
     for split, seed in (("tail", 0), ("tail", 1), ("flat", 0)):
         names = project.CELL | {"split": split, "method": "lp", "seed": seed}
         project.configure(folder, "train", names)
-        words = [word for key, value in names.items() for word in (f"--{key}", str(value))]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        command = [sys.executable, "-m", "stages.train", *words]
+        command = [sys.executable, "-m", "stages.train", *project.options(names)]
         started.append(subprocess.Popen(command, cwd=folder, env=environment, **pipes))
         if len(started) == 2:
             assert {said(process) for process in started} == {"0", "1"}
