@@ -12,7 +12,7 @@ from torch import nn
 from ulfine.data.features import Features
 from ulfine.data.store import open_store
 from ulfine.files import read_json
-from ulfine.models.backbone import load_image_tower
+from ulfine.models.backbone import load_frozen_tower
 from ulfine.models.extract import extract_images
 from ulfine.models.tower import ImageTower
 from ulfine.params.root import Params, load
@@ -61,9 +61,7 @@ class FirstCell:
 
     def tower(self) -> ImageTower:
         """Load the frozen image tower, as `features` has it."""
-        tower = load_image_tower(self.at.backbone, self.backbone)
-        tower.settle()
-        return tower
+        return load_frozen_tower(self.at.backbone, self.backbone)
 
     def extraction(self, pictures: int) -> Callable[[], None]:
         """Return a call that makes the features of the first `pictures` of train and of test, in every view."""

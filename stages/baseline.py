@@ -6,6 +6,8 @@ writes  artifacts/runs/{dataset}/{split}/none/{method}/seed{seed}/ and artifacts
 
 from ulfine.runner.stage import stage
 
+from functools import partial
+
 from ulfine.config.baseline import BaselineConfig
 from ulfine.data.store import open_store
 from ulfine.files import read_json
@@ -14,9 +16,8 @@ from ulfine.runner.cell import Cell
 from ulfine.runner.training import checkpoint_of, keep
 from ulfine.training.device import prepare
 from ulfine.training.inputs import Inputs
-from ulfine.training.run import train
+from ulfine.training.run import train_tracked
 from ulfine.training.scratch import start_from_scratch
-from ulfine.training.trackers import tracked
 
 
 @stage
@@ -25,18 +26,8 @@ def main(config: BaselineConfig, dataset: str, split: str, method: str, seed: in
     device = prepare(config.runtime)
     inputs = Inputs(open_store(at.data), None, None, read_json(at.split))
     checkpoint = checkpoint_of("baseline", at, config, (at.split, at.data / "meta.json"), device)
-    with tracked(config.train.tracker, at.names, config.as_json()) as tell:
-        result = train(
-            inputs,
-            start=lambda: start_from_scratch(inputs, config.method.scratch),
-            method=config.method,
-            options=config.train,
-            augmentation=config.augmentation,
-            seed=seed,
-            device=device,
-            checkpoint=checkpoint,
-            tell=tell,
-        )
+    start = partial(start_from_scratch, inputs, config.method.scratch)
+    result = train_tracked(config, at.names, inputs, start, device, checkpoint)
     keep(at, config, result, device, stand_in=False)
     checkpoint.remove()
 

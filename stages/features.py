@@ -15,7 +15,7 @@ from ulfine.data.features import META, pictures_of_views
 from ulfine.data.sentences import sentences
 from ulfine.data.store import open_store
 from ulfine.files import new_folder, read_json, sha256, write_json
-from ulfine.models.backbone import load_image_tower, load_text_map, load_text_tower
+from ulfine.models.backbone import load_frozen_tower, load_text_map, load_text_tower
 from ulfine.models.extract import extract_images, extract_text
 from ulfine.models.tokens import cut_sentences
 from ulfine.runner.cell import Cell
@@ -38,9 +38,8 @@ def main(config: FeaturesConfig, dataset: str, split: str, backbone: str, seed: 
         # seconds, and may refuse
         extract_text(folder, clip.to(device), tokenizer, load_text_map(at.backbone), classes, imagenet)
         del clip  # its memory
-        tower = load_image_tower(at.backbone, config.backbone).to(device)
+        tower = load_frozen_tower(at.backbone, config.backbone).to(device)
         tower.require_resize(dataset, config.resize)
-        tower.settle()
         extract_images(
             folder,
             store,

@@ -10,6 +10,8 @@ writes  artifacts/runs/{dataset}/{split}/{backbone}/{method}/seed{seed}/: logits
 
 from ulfine.runner.stage import stage
 
+from functools import partial
+
 from torch import nn
 
 from ulfine.config.train import TrainConfig
@@ -21,9 +23,8 @@ from ulfine.runner.training import checkpoint_of, keep
 from ulfine.training.device import prepare
 from ulfine.training.encoder import load_encoder
 from ulfine.training.inputs import Inputs
-from ulfine.training.run import train, zero_shot
+from ulfine.training.run import train_tracked, zero_shot
 from ulfine.training.start import start_from_text
-from ulfine.training.trackers import tracked
 
 
 @stage
@@ -39,18 +40,8 @@ def main(config: TrainConfig, dataset: str, split: str, backbone: str, method: s
     if config.train is None:
         result = zero_shot(inputs)
     else:
-        with tracked(config.train.tracker, at.names, config.as_json()) as tell:
-            result = train(
-                inputs,
-                start=lambda: start_from_text(inputs, config.train, encoder),
-                method=config.method,
-                options=config.train,
-                augmentation=config.augmentation,
-                seed=seed,
-                device=device,
-                checkpoint=checkpoint,
-                tell=tell,
-            )
+        start = partial(start_from_text, inputs, config.train, encoder)
+        result = train_tracked(config, at.names, inputs, start, device, checkpoint)
     keep(at, config, result, device, stand_in=config.backbone.pretrained == "embedded")
     checkpoint.remove()
 

@@ -37,6 +37,8 @@ def test_experiments_run_in_folders_of_their_own_and_two_at_a_time(folder):
     assert told.count("Success") == 2, told
     assert scored(folder, "temporary") == scored(folder, "queued")
     assert len({before, scored(folder, "queued"), scored(folder, "other")}) == 3
+    shown = succeeded(run(folder, "dvc", "exp", "show", "--only-changed", "--csv")).stdout
+    assert {"temporary", "queued", "other"} <= {name for line in shown.splitlines() for name in line.split(",")}
     assert (folder / SCORE).read_text() == before and not succeeded(run(folder, "git", "status", "--short")).stdout
 
     succeeded(run(folder, "dvc", "exp", "apply", "other"))

@@ -5,6 +5,7 @@ import inspect
 import re
 import shutil
 import subprocess
+from importlib import import_module
 from itertools import product
 
 import jsonschema
@@ -23,6 +24,7 @@ from ulfine.params.inheritance import expanded
 from ulfine.params.reference import reference, schema
 from ulfine.params.root import load, params_of
 from ulfine.runner.code import code_hashes
+from ulfine.runner.functions import functions
 from ulfine.runner.jobs import CODE
 from ulfine.runner.resolve import CONFIGS
 from ulfine.runner.study import studies, with_study
@@ -32,6 +34,15 @@ ASSET = ROOT / "assets/fashion-mnist-mini.npz"
 
 def test_docs_parameters_is_what_the_models_say():
     assert (ROOT / "docs/parameters.md").read_text() == reference(), "run `ulfine reference`"
+
+
+def test_docs_functions_is_what_the_code_says_and_all_of_it_can_be_imported():
+    page = (ROOT / "docs/functions.md").read_text()
+    assert page == functions(), "run `ulfine reference`"
+    for section in page.split("\n### ")[1:]:
+        module = import_module(section.split("\n", 1)[0])
+        named = re.findall(r"^(?:def|class) (\w+)", section, re.MULTILINE)
+        assert named and [name for name in named if not hasattr(module, name)] == []
 
 
 def test_params_schema_json_is_what_the_models_say_and_fits_the_catalogue():

@@ -5,8 +5,10 @@ import re
 import subprocess
 import sys
 
+import nbformat
 import pandas as pd
 import pytest
+from nbclient import NotebookClient
 
 from tests.helpers import project
 from tests.helpers.project import ROOT, run, succeeded
@@ -30,6 +32,19 @@ def test_metrics_are_the_headlines_of_the_study_and_nothing_else(by_dvc):
     shown = found[""]["data"]["results/tiny/summary.json"]["data"]
     assert list(shown) == ["accuracy", "tail"]
     assert shown["accuracy"] == {name: round(value, 4) for name, value in summary["accuracy_mean"].items()}
+
+
+@pytest.mark.parametrize(
+    ("made_by", "command", "shown"),
+    [
+        ("by_dvc", "dvc dag --mermaid train@shapes-tail-tiny-lp-0", "flowchart TD"),
+        ("by_snakemake", "snakemake --rulegraph", "digraph snakemake_dag"),
+        ("by_snakemake", "snakemake --summary", "results/tiny/report.html"),
+    ],
+)
+def test_the_engines_show_their_graphs_and_states(request, made_by, command, shown):
+    done = run(request.getfixturevalue(made_by), *command.split())
+    assert done.returncode == 0 and shown in done.stdout, done.stderr
 
 
 def test_plots_are_a_page_that_asks_no_server(by_dvc, tmp_path):
@@ -73,6 +88,26 @@ def test_snakemake_reports_the_study_with_captions(by_snakemake, tmp_path):
 def test_snakemakes_linter_minds_only_that_rules_name_no_container(by_snakemake):
     minded = re.findall(r"^    \* (.*):$", run(by_snakemake, "snakemake", "--lint").stderr, re.MULTILINE)
     assert set(minded) == {"Specify a conda environment or container for each rule."}
+
+
+def test_the_notebook_runs_on_another_study(trained):
+    notebook = nbformat.read(ROOT / "docs/results.ipynb", as_version=4)
+    (start,) = [cell for cell in notebook.cells if "STUDY, CELL = " in cell.source]
+    start.source = re.sub(r"STUDY, CELL = .*", 'STUDY, CELL = "tiny", "shapes/tail/tiny/ulfine/seed0"', start.source)
+    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": trained}}).execute()
+    shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert sum("image/png" in output.get("data", {}) for output in shown) == 2
+    (said,) = [output["text"] for output in shown if "text" in output]  # and nothing on stderr
+    from_logits, in_table = re.fullmatch(r"fused: ([\d.]+) %, in runs.csv ([\d.]+) %\n", said).groups()
+    assert from_logits == in_table
+
+
+def test_the_notebook_shows_the_committed_results():
+    notebook = nbformat.read(ROOT / "docs/results.ipynb", as_version=4)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ()) if "data" in output]
+    runs = pd.read_csv(ROOT / "results/default/runs.csv")
+    for method, mean in runs.groupby("method")["accuracy"].mean().items():
+        assert re.search(rf"^{method} +{100 * mean:.1f} ", outputs[0]["data"]["text/plain"], re.MULTILINE), method
 
 
 def test_progress_of_a_job_is_in_its_log_and_in_a_file_while_it_lasts(tmp_path, monkeypatch):

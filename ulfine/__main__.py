@@ -15,6 +15,7 @@ from ulfine.params.root import load, params_of
 from ulfine.runner.dvc_lock import mend
 from ulfine.runner.engines import at_work, tell_dvc, unlock
 from ulfine.runner.fingerprints import Tree
+from ulfine.runner.functions import functions
 from ulfine.runner.jobs import PARAMS, jobs
 from ulfine.runner.offline import make_plots_offline
 from ulfine.runner.plan import Plan
@@ -28,7 +29,7 @@ from ulfine.runner.usage import where
 from ulfine.runner.verify import verify
 
 STUDIES = Path("studies")
-REFERENCE, SCHEMA = Path("docs/parameters.md"), Path("params.schema.json")
+REFERENCE, SCHEMA, FUNCTIONS = Path("docs/parameters.md"), Path("params.schema.json"), Path("docs/functions.md")
 MANY = 100  # stages, beyond which DVC spends its time on dvc.lock, which it rewrites after each
 
 
@@ -151,9 +152,14 @@ def show_running() -> None:
     watch()
 
 
+def ask_run(command: argparse.ArgumentParser) -> None:
+    """Ask for a run."""
+    command.add_argument("run", metavar="RUN", type=Path, help="a folder artifacts/runs/…/seedN")
+
+
 def ask_prediction(command: argparse.ArgumentParser) -> None:
     """Ask for a run, pictures, and how to say what it makes of them."""
-    command.add_argument("run", metavar="RUN", type=Path, help="a folder artifacts/runs/…/seedN")
+    ask_run(command)
     command.add_argument("images", metavar="IMAGES", type=Path, nargs="+", help="picture files, and folders of them")
     command.add_argument("--top", type=int, default=5, help="classes for each picture (default: 5)")
     command.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
@@ -165,6 +171,20 @@ def predict(**asked: Any) -> None:
     from ulfine.runner.predictions import print_predictions  # which takes the seconds that torch does
 
     print_predictions(**asked)
+
+
+def ask_export(command: argparse.ArgumentParser) -> None:
+    """Ask for a run and a folder."""
+    ask_run(command)
+    command.add_argument("folder", metavar="FOLDER", type=Path, help="where to write; it must not be there yet")
+    command.add_argument("--onnx", action="store_true", help="add model.onnx; needs the package onnxscript")
+
+
+def export(**asked: Any) -> None:
+    """Write a run as a folder that others load."""
+    from ulfine.runner.export import export  # which takes the seconds that torch does
+
+    export(**asked)
 
 
 def commit_results() -> None:
@@ -187,8 +207,9 @@ def prepare() -> None:
 
 
 def write_reference() -> None:
-    """Write docs/parameters.md and params.schema.json."""
+    """Write docs/parameters.md, params.schema.json and docs/functions.md."""
     write_text(REFERENCE, reference())
+    write_text(FUNCTIONS, functions())
     write_json(SCHEMA, schema())
 
 
@@ -233,8 +254,16 @@ VERBS = {
         "ulfine predict artifacts/runs/fashion-mnist-mini/consistent/lite0-minilm/ulfine/seed0 photos/",
         ask_prediction,
     ),
+    "export": Verb(
+        export,
+        "write a run as a folder with a card: towers for open_clip where they fit it, classifiers, and ONNX",
+        "ulfine export artifacts/runs/fashion-mnist-mini/consistent/lite0-minilm/fft/seed0 fft/ --onnx",
+        ask_export,
+    ),
     "reference": Verb(
-        write_reference, f"describe every parameter, in {REFERENCE} and for editors in {SCHEMA}", "ulfine reference"
+        write_reference,
+        f"describe every parameter, in {REFERENCE} and for editors in {SCHEMA}, and public functions in {FUNCTIONS}",
+        "ulfine reference",
     ),
 }
 

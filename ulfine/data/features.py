@@ -18,6 +18,7 @@ from ulfine.arrays import open_array, read_tensors
 from ulfine.files import reserve
 
 VIEWS = ("plain", "weak", "strong", "test")
+WHOLE = {"train": "plain", "test": "test"}  # the view of whole pictures, by part of the store
 INDICES = "{view}.indices.npy"  # for all views but test
 SPACES = ("pooled", "joint")
 TEXT, META = "text.safetensors", "meta.json"

@@ -126,14 +126,29 @@ def _identity(towers: Towers, preprocess: dict[str, Any]) -> dict[str, Any]:
 
 
 def load_image_tower(folder: Path, backbone: Backbone) -> ImageTower:
-    """The image tower alone, at `backbone.resolution`; position embeddings are resized where it differs.
+    """The image tower up to where classifiers work.
 
     Raises:
-        ValueError: the tower cannot run at this resolution or has no such feature space; the weights are truncated or
-            do not fit the configuration.
+        ValueError: as `load_visual` says, or the tower has no such feature space.
+    """
+    return ImageTower(load_visual(folder, backbone.resolution), backbone, read_json(folder / CONFIG)["preprocess_cfg"])
+
+
+def load_frozen_tower(folder: Path, backbone: Backbone) -> ImageTower:
+    """The image tower for features: nobody will tune it."""
+    tower = load_image_tower(folder, backbone)
+    tower.settle()
+    return tower
+
+
+def load_visual(folder: Path, resolution: int) -> nn.Module:
+    """open_clip's image tower alone, at `resolution`; position embeddings are resized where it differs.
+
+    Raises:
+        ValueError: the tower cannot run at this resolution; the weights are truncated or do not fit the configuration.
     """
     config = read_json(folder / CONFIG)
-    model, resolution = config["model_cfg"], backbone.resolution
+    model = config["model_cfg"]
     vision = model["vision_cfg"] | {"image_size": resolution}  # timm's towers are built at their own
     visual = _build_vision_tower(model["embed_dim"], vision, model.get("quick_gelu", False))
     require_allowed(visual, config["preprocess_cfg"]["size"], resolution)
@@ -141,7 +156,7 @@ def load_image_tower(folder: Path, backbone: Backbone) -> ImageTower:
     resize_positions(weights, visual, resolution)
     _load(visual, {name.removeprefix("visual."): tensor for name, tensor in weights.items()}, folder / WEIGHTS)
     set_input_size(visual, resolution)
-    return ImageTower(visual, backbone, config["preprocess_cfg"])
+    return visual
 
 
 def load_text_tower(folder: Path) -> tuple[nn.Module, Tokenizer]:

@@ -4,46 +4,26 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from ulfine.arrays import read_tensors
-from ulfine.config.baseline import BaselineConfig
-from ulfine.config.train import TrainConfig
 from ulfine.data.features import Features
 from ulfine.data.folders import Scan
 from ulfine.data.pictures import read
-from ulfine.data.store import Store, open_store
-from ulfine.files import folder_sha256, read_json
+from ulfine.data.store import Store
 from ulfine.methods.zero_shot import zero_shot_logits
-from ulfine.params.base import validated
 from ulfine.params.dataset import Resize
-from ulfine.params.names import NAMES, NO_BACKBONE
-from ulfine.params.root import load
-from ulfine.runner.cell import Cell
-from ulfine.runner.jobs import PARAMS
-from ulfine.runner.training import params_digest
+from ulfine.runner.runs import Run, find_run, load_learner
 from ulfine.training.batches import PREDICT_BATCH, PictureViews
-from ulfine.training.device import prepare
-from ulfine.training.encoder import load_encoder
-from ulfine.training.inputs import Inputs
-from ulfine.training.learner import Learner
 from ulfine.training.predict import predict
-from ulfine.training.run import new_learner
-from ulfine.training.scratch import start_from_scratch
-from ulfine.training.start import start_from_text
 
-RUNS = Path("artifacts/runs")
-AVERAGE = "average."  # begins the names of averaged weights, which are those that predict
-Config = TrainConfig | BaselineConfig
 Logits = dict[str, np.ndarray]  # (N, K) by classifier
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A run that was found to be what its record says."""
+    """A run that takes pictures."""
 
     classes: list[str]
     resolution: int  # side of the pictures that it takes, in pixels
@@ -65,27 +45,16 @@ def load_run(folder: Path, device: str) -> Trained:
     """Load a run below artifacts/runs/, and what it stands on from the folders beside.
 
     Raises:
-        ValueError: this is no folder of a run; nothing says by which parameters it was trained; pictures, towers, text
-            or split are not those that it was trained with.
-        OSError: something that it stands on is not here.
+        ValueError, OSError: as `find_run` says.
     """
-    at = _cell(folder)
-    record = _record(at)
-    kind = BaselineConfig if at.names["backbone"] == NO_BACKBONE else TrainConfig
-    config = validated(kind, record["parameters"], f"{at.record}: parameters: ")
-    if params_digest(at, config.as_json()) != record["params_digest"]:
-        raise ValueError(
-            f"{folder}: was trained on other pictures, towers, text or counts than those that are here; "
-            "`dvc checkout` brings what belongs together"
-        )
-    where = prepare(config.runtime.model_copy(update={"device": device}))
-    store, source = open_store(at.data), load(PARAMS).datasets[at.names["dataset"]].source
+    run = find_run(folder)
+    where = run.prepare(device)
     return Trained(
-        classes=store.classes,
-        resolution=store.meta["resolution"],
-        resize=source.resize if source.has_files else "shortest",
-        decides=read_json(at.run / "run.json")["decides"]["test"],
-        classify=_zero_shot(at, config, where) if config.train is None else _trained(at, config, store, where),
+        classes=run.store.classes,
+        resolution=run.store.meta["resolution"],
+        resize=run.resize,
+        decides=run.decides,
+        classify=_zero_shot(run, where) if run.config.train is None else _trained(run, where),
     )
 
 
@@ -107,33 +76,13 @@ def pictures(paths: Iterable[Path]) -> list[str]:
     return list(chain.from_iterable(found))
 
 
-def _cell(folder: Path) -> Cell:
-    """The cell of a run, by its path."""
-    whole, runs = folder.resolve(), RUNS.resolve()
-    names = whole.relative_to(runs).parts if whole.is_relative_to(runs) else ()
-    seed = names[-1].removeprefix("seed") if len(names) == len(NAMES) else ""
-    if not (seed.isdecimal() and folder.is_dir()):
-        raise ValueError(f"{folder}: not a run (allowed: a folder {RUNS}/DATASET/SPLIT/BACKBONE/METHOD/seedN)")
-    return Cell(**dict(zip(NAMES, (*names[:-1], int(seed)), strict=True)))
-
-
-def _record(at: Cell) -> dict[str, Any]:
-    """What is written down about this very run."""
-    run = folder_sha256(at.run)
-    for path in (at.record, at.noted(run)):
-        if path.exists() and (found := read_json(path)).get("run") == run and "parameters" in found:
-            return found
-    raise ValueError(f"{at.run}: nothing says by which parameters this run was trained ({at.record} is of another one)")
-
-
-def _zero_shot(at: Cell, config: TrainConfig, device: torch.device) -> Callable[[Iterator[np.ndarray]], Logits]:
+def _zero_shot(run: Run, device: torch.device) -> Callable[[Iterator[np.ndarray]], Logits]:
     import ulfine.models.lean  # noqa: F401 (before open_clip)
 
-    from ulfine.models.backbone import load_image_tower
+    from ulfine.models.backbone import load_frozen_tower
 
-    tower = load_image_tower(at.backbone, config.backbone).to(device)
-    tower.settle()
-    text = Features(at.features).text("joint")
+    tower = load_frozen_tower(run.at.backbone, run.config.backbone).to(device)
+    text = Features(run.at.features).text("joint")
 
     @torch.inference_mode()
     def classify(batches: Iterator[np.ndarray]) -> Logits:
@@ -143,8 +92,8 @@ def _zero_shot(at: Cell, config: TrainConfig, device: torch.device) -> Callable[
     return classify
 
 
-def _trained(at: Cell, config: Config, store: Store, device: torch.device) -> Callable[[Iterator[np.ndarray]], Logits]:
-    learner = _learner(at, config, store, device)
+def _trained(run: Run, device: torch.device) -> Callable[[Iterator[np.ndarray]], Logits]:
+    learner, config = load_learner(run, device), run.config
 
     def classify(batches: Iterator[np.ndarray]) -> Logits:
         found: dict[str, list[np.ndarray]] = {}
@@ -157,24 +106,6 @@ def _trained(at: Cell, config: Config, store: Store, device: torch.device) -> Ca
         return {name: np.concatenate(parts) for name, parts in found.items()}
 
     return classify
-
-
-def _learner(at: Cell, config: Config, store: Store, device: torch.device) -> Learner:
-    """The learner with the weights that the run predicted with; what trained on cached features gets its tower."""
-    split, method = read_json(at.split), config.method
-    if isinstance(config, BaselineConfig):
-        inputs = Inputs(store, None, None, split)
-        start = start_from_scratch(inputs, method.scratch)
-    else:
-        inputs = Inputs(store, Features(at.features), config.backbone.feature_space, split)
-        method = method.model_copy(update={"views": "fresh"}) if method.cached else method
-        encoder = load_encoder(at.backbone, config.backbone, method, config.train, len(inputs.counts))
-        start = start_from_text(inputs, config.train, lambda: encoder)
-    learner = new_learner(inputs, lambda: start, method, config.train, at.names["seed"], device)
-    weights = read_tensors(at.run / "weights.safetensors")
-    weights |= {name.removeprefix(AVERAGE): weights.pop(name) for name in list(weights) if name.startswith(AVERAGE)}
-    learner.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()}, strict=False)
-    return learner
 
 
 def _batches(found: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from ulfine.training.learner import Learner
 
+AVERAGE = "average."  # begins the names of averaged weights in a run
+
 
 class WeightAverage:
     """An EMA of the weights that the optimizer changes; batch statistics and what PAF remembers are EMAs already.

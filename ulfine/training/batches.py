@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ulfine.data.augmentation import minimalist_views, resized_crops, strong_views, weak_views
-from ulfine.data.features import VIEWS, Features
+from ulfine.data.features import VIEWS, WHOLE, Features
 from ulfine.data.resident import Rows, sent
 from ulfine.data.store import Store
 from ulfine.models.resize import before_augmenting
@@ -92,7 +92,7 @@ class CachedViews:
 
     def plain(self, part: str, indices: np.ndarray) -> Tensor:
         """(B, D)."""
-        view = "test" if part == "test" else "plain"
+        view = WHOLE[part]
         return self.views[view].take(self.features.rows(view, indices))
 
     def _drawn(self, view: str, indices: np.ndarray, seed: int) -> Tensor:

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from ulfine.arrays import write_tensors
+from ulfine.data.features import WHOLE
 from ulfine.files import write_csv, write_json
 from ulfine.methods.dlf import require_decides
 from ulfine.methods.zero_shot import zero_shot_logits
@@ -17,6 +18,7 @@ from ulfine.params.augmentation import Augmentation
 from ulfine.params.method import Method
 from ulfine.params.train import Train
 from ulfine.rng import WEIGHTS, key
+from ulfine.training.average import AVERAGE
 from ulfine.training.batches import Batches, CachedViews, PictureViews, Views
 from ulfine.training.checkpoint import Checkpoint
 from ulfine.training.history import History, Rows, cosines
@@ -25,7 +27,11 @@ from ulfine.training.learner import Learner
 from ulfine.training.loop import Loop
 from ulfine.training.predict import predict
 from ulfine.training.start import Start
-from ulfine.training.trackers import Tell, untold
+from ulfine.training.trackers import Tell, tracked, untold
+
+if TYPE_CHECKING:
+    from ulfine.config.baseline import BaselineConfig
+    from ulfine.config.train import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ def zero_shot(inputs: Inputs) -> Result:
     text = inputs.features.text("joint")
     logits = {}
     for name, (part, indices) in inputs.evaluated().items():
-        images = inputs.features.of("test" if part == "test" else "plain", "joint", indices)
+        images = inputs.features.of(WHOLE[part], "joint", indices)
         logits[f"{name}.text"] = zero_shot_logits(images, text)
         logits[f"{name}.labels"] = inputs.store.labels[part][indices]
     summary = {"decides": {"test": "text"}, "scale": text.logit_scale, "threshold": None, "trainable_params": 0}
@@ -103,11 +109,34 @@ def train(
     with loop.average.applied():
         return Result(
             _predictions(learner, views, inputs),
-            weights | {f"average.{name}": tensor.cpu().numpy() for name, tensor in loop.average.weights.items()},
+            weights | {f"{AVERAGE}{name}": tensor.cpu().numpy() for name, tensor in loop.average.weights.items()},
             _summary(learner, inputs),
             vars(cost),
             history.rows,
             {name: cosines(rows).cpu().numpy() for name, rows in learner.classifiers().items()},
+        )
+
+
+def train_tracked(
+    config: "TrainConfig | BaselineConfig",
+    names: dict[str, Any],
+    inputs: Inputs,
+    start: Callable[[], Start],
+    device: torch.device,
+    checkpoint: Checkpoint,
+) -> Result:
+    """Train by the configuration of a job, followed by its tracker. names: of the cell."""
+    with tracked(config.train.tracker, names, config.as_json()) as tell:
+        return train(
+            inputs,
+            start=start,
+            method=config.method,
+            options=config.train,
+            augmentation=config.augmentation,
+            seed=names["seed"],
+            device=device,
+            checkpoint=checkpoint,
+            tell=tell,
         )
 
 

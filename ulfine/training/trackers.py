@@ -9,7 +9,6 @@ from typing import Any
 from ulfine.params.train import Tracker
 
 FOLDER = Path("artifacts/trackers")
-PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow", "dvclive": "dvclive"}  # by tracker, what it imports
 Tell = Callable[[Mapping[str, Any]], None]  # takes in a row of history.csv
 
 
@@ -18,12 +17,12 @@ def untold(_: Mapping[str, Any]) -> None:
 
 
 def require_installed(tracker: Tracker) -> None:
-    """Refuse a tracker whose package is not here.
+    """Refuse a tracker whose package, which has its name, is not here.
 
     Raises:
         ValueError: it is not.
     """
-    if tracker != "none" and find_spec(PACKAGES[tracker]) is None:
+    if tracker != "none" and find_spec(tracker) is None:
         raise ValueError(f"train.tracker = {tracker!r}: needs a package that is not here: pip install {tracker}")
 
 
