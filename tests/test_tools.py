@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 
 from tests.helpers import project
 from tests.helpers.project import ROOT, run, succeeded
-from tests.helpers.reruns import copied
+from tests.helpers.reruns import commit, copied, rerun
 from ulfine import progress
 from ulfine.evaluation.aggregate import headlines, short_names
 from ulfine.locks import alone
@@ -34,10 +34,29 @@ def test_metrics_are_the_headlines_of_the_study_and_nothing_else(by_dvc):
     assert shown["accuracy"] == {name: round(value, 4) for name, value in summary["accuracy_mean"].items()}
 
 
+def test_what_changed_and_what_it_did_is_told_against_the_last_commit(by_dvc, params, tmp_path):
+    folder = copied(by_dvc, tmp_path)
+    commit(folder)
+    params["methods"]["lp"]["train"] = {"lr": 0.5}
+    project.write_params(folder, params)
+    ran = rerun(folder, "dvc")
+    told = {
+        what: json.loads(succeeded(run(folder, "dvc", what, "diff", "--json")).stdout) for what in ("params", "metrics")
+    }
+    assert told["params"] == {"params.yaml": {"methods.lp.train.lr": {"old": None, "new": 0.5}}}
+    (changed,) = told["metrics"].values()
+    assert {name.split(".")[1] for name in changed} == {"lp"} and "train@shapes-tail-tiny-lp-0" in ran
+    succeeded(run(folder, "dvc", "plots", "diff", "HEAD"))
+    page = (folder / "dvc_plots/index.html").read_text()
+    assert '"rev": "HEAD"' in page and '"rev": "workspace"' in page
+
+
 @pytest.mark.parametrize(
     ("made_by", "command", "shown"),
     [
         ("by_dvc", "dvc dag --mermaid train@shapes-tail-tiny-lp-0", "flowchart TD"),
+        ("by_dvc", "ulfine plan", "study tiny, on cpu with 1 threads"),
+        ("by_dvc", "ulfine watch", "nothing is at work here"),
         ("by_snakemake", "snakemake --rulegraph", "digraph snakemake_dag"),
         ("by_snakemake", "snakemake --summary", "results/tiny/report.html"),
     ],
