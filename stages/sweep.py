@@ -22,6 +22,7 @@ from ulfine.runner.training import checkpoint_of
 from ulfine.training.device import prepare
 from ulfine.training.encoder import load_encoder
 from ulfine.training.inputs import Inputs
+from ulfine.training.learner import decides
 from ulfine.training.sweep import sweep
 
 
@@ -34,10 +35,9 @@ def main(config: SweepConfig, dataset: str, split: str, backbone: str, method: s
     values, trials = zip(*config.trials(), strict=True)
     part, indices = inputs.evaluated()["validation"]
     labels, groups = inputs.store.labels[part][indices], class_groups(inputs.counts)
-    fuses = config.method.dlf is not None and "test" in config.method.dlf.use_in
 
     def score(logits: dict[str, np.ndarray]) -> dict:
-        return scored(logits, labels, groups, "fused" if fuses else "linear")
+        return scored(logits, labels, groups, decides(config.method, "test"))
 
     def encoder(method: Method, train: Train) -> nn.Module:
         return load_encoder(at.backbone, config.backbone, method, train, len(inputs.counts))

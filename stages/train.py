@@ -23,7 +23,7 @@ from ulfine.runner.training import checkpoint_of, keep
 from ulfine.training.device import prepare
 from ulfine.training.encoder import load_encoder
 from ulfine.training.inputs import Inputs
-from ulfine.training.run import train_tracked, zero_shot
+from ulfine.training.run import train_tracked, training_free
 from ulfine.training.start import start_from_text
 
 
@@ -38,7 +38,7 @@ def main(config: TrainConfig, dataset: str, split: str, backbone: str, method: s
         return load_encoder(at.backbone, config.backbone, config.method, config.train, len(inputs.counts))
 
     if config.train is None:
-        result = zero_shot(inputs)
+        result = training_free(inputs, config.method.rival)
     else:
         start = partial(start_from_text, inputs, config.train, encoder)
         result = train_tracked(config, at.names, inputs, start, device, checkpoint)

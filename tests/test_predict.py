@@ -9,8 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tests.helpers import project, rivals
 from tests.helpers.project import run, succeeded
 from ulfine.arrays import read_tensors
+from ulfine.files import read_json
+from ulfine.runner.export import export
 from ulfine.runner.predictions import as_csv, predictions
 from ulfine.runner.trained import Trained, load_run, pictures
 
@@ -26,6 +29,33 @@ def test_test_pictures_get_the_very_logits_of_the_run(trained, monkeypatch, meth
     logits = read_tensors(folder / "logits.safetensors")
     assert {f"test.{name}" for name in found} == {name for name in logits if name.startswith("test.")} - {"test.labels"}
     assert [name for name, values in found.items() if not np.array_equal(values, logits[f"test.{name}"])] == []
+
+
+RIVALS = {
+    "tip": {"tune": "none", "rival": {"kind": "tip_adapter", "alpha": 1, "beta": 5.5}},
+    "corrected": {"tune": "none", "rival": {"kind": "prior_corrected", "tau": 1}},
+    "acr": rivals.method("acr") | {"tune": "adapters", "adapter": {"kind": "adaptformer", "width": "auto"}},
+}
+
+
+def test_rivals_predict_and_are_scored_as_they_were_trained_but_are_not_exported(trained, tmp_path, monkeypatch):
+    folder = shutil.copytree(trained, tmp_path / "project")
+    monkeypatch.chdir(folder)
+    grid = project.PARAMS["grid"] | {"method": list(RIVALS)}
+    project.write_params(folder, project.PARAMS | {"grid": grid, "methods": project.PARAMS["methods"] | RIVALS})
+    for method, decides in (("tip", "text"), ("corrected", "text"), ("acr", "balanced")):
+        succeeded(project.stage(folder, "train", **project.CELL, method=method))
+        run = Path(RUN.format(f"tiny/{method}"))
+        found, logits = load_run(run, "cpu"), read_tensors(run / "logits.safetensors")
+        assert found.decides == decides
+        assert np.array_equal(found.logits(pictures([Path("pictures/test")]))[decides], logits[f"test.{decides}"])
+        succeeded(project.stage(folder, "evaluate", **project.CELL, method=method))
+        scores = read_json(folder / f"results/cells/shapes/tail/tiny/{method}/seed0/metrics.json")
+        assert scores["accuracy"] == np.mean(scores["recall"])
+        with pytest.raises(ValueError, match="seed0: runs of rivals are not exported"):
+            export(run, tmp_path / "exported", onnx=False)
+    zero_shot = read_tensors(Path(RUN.format("tiny/zero_shot")) / "logits.safetensors")["test.text"]
+    assert not np.array_equal(zero_shot, read_tensors(Path(RUN.format("tiny/tip")) / "logits.safetensors")["test.text"])
 
 
 def test_a_row_has_the_first_classes_and_what_each_classifier_says(tmp_path):

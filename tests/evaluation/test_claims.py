@@ -14,6 +14,7 @@ from ulfine.evaluation.metrics import class_groups, mean_of, packed_right, recal
 
 LABELED = [40, 30, 20, 10, 5, 2]
 LABELS = np.repeat(np.arange(6), 200)
+RIVALS = ["absent", "acr", "daso"]
 FLAT = [{"step": n, "accuracy": 0.5} for n in range(1, 10)]
 
 
@@ -113,6 +114,25 @@ def test_a_class_without_test_pictures_counts_nowhere():
 )
 def test_verdict_by_the_side_of_the_bound(intervals, bound, direction, expected):
     assert verdict(intervals, bound, direction) == expected
+
+
+def test_ulfine_is_compared_with_the_best_rival_that_was_run():
+    rng = np.random.default_rng(3)
+    of = [*runs(rng, "ulfine", 0.7, 0.6, 0.002, seeds=5), *runs(rng, "acr", 0.6, 0.5, 0.002, seeds=5)]
+    of += runs(rng, "daso", 0.8, 0.7, 0.002, seeds=5)
+    assert "ulfine_above_rivals" not in found(of)  # of a family without any
+    families = OPTIONS.families | {"adjusted": OPTIONS.families["adjusted"].model_copy(update={"rivals": RIVALS})}
+    options = OPTIONS.model_copy(update={"families": families})
+
+    def finding(those: list) -> dict:
+        (only,) = [
+            each for each in verdicts([(TASK, those)], options)["claims"] if each["claim"] == "ulfine_above_rivals"
+        ]
+        return only
+
+    assert finding(of)["methods"] == ["ulfine", "daso"] and finding(of)["verdict"] == "fails"
+    assert finding(of[:10])["methods"] == ["ulfine", "acr"] and finding(of[:10])["verdict"] == "holds"
+    assert finding(of[:5])["reason"] == "absent was not run"
 
 
 def test_large_differences_are_found_and_small_ones_left_open():
@@ -219,7 +239,7 @@ def test_the_same_runs_give_the_same_verdicts_and_name_their_files(tmp_path):
 
 
 def test_every_claim_of_the_abstract_is_there():
-    assert len({claim.name for claim in CLAIMS}) == len(CLAIMS) == 11
+    assert len({claim.name for claim in CLAIMS}) == len(CLAIMS) == 12
 
 
 def test_plain_methods_are_tested_apart_from_adjusted_ones():
@@ -230,4 +250,4 @@ def test_plain_methods_are_tested_apart_from_adjusted_ones():
     by_family = {each["family"]: each for each in claims if each["claim"] == "lp_more_false"}
     assert by_family["plain"]["methods"] == ["lp_plain", "lft_plain"] and by_family["plain"]["verdict"] == "holds"
     assert by_family["adjusted"]["methods"] == ["lp", "lft"] and by_family["adjusted"]["mean"] < 0
-    assert len(claims) == 2 * len(CLAIMS)
+    assert len(claims) == 2 * (len(CLAIMS) - 1)  # neither has rivals

@@ -98,6 +98,18 @@ def test_what_nobody_can_judge_is_not_drawn_and_has_no_number(tmp_path):
     assert re.search(r"medium</td>(\s*<td[^>]*><[^>]*>n/a</[^>]*></td>|\s*<td[^>]*>n/a</td>){4}", text)
 
 
+def test_methods_are_ranked_where_there_are_enough_blocks(tmp_path):
+    runs = [
+        make_cell(tmp_path, method, seed, accuracy=accuracy)
+        for method, accuracy in (("lp", 0.5), ("lft", 0.6), ("ulfine", 0.7))
+        for seed in range(5)
+    ]
+    text = page_of(study_of(runs, names_of(6)), tmp_path / "figures")
+    assert "ranks" in Page(text).ids and (tmp_path / "figures/ranks.svg").exists()
+    assert "5 blocks" in text
+    assert re.search(r'<th scope="row">ulfine</th>\s*<td class=" best">1\.00</td>', text)  # the first in every block
+
+
 def test_a_page_can_be_heard(full):
     text = full[0]
     assert '<html lang="en">' in text and 'name="viewport"' in text

@@ -189,6 +189,26 @@ VALUES = [
     ("train.center", 1.5, "train.center"),
     ("train.warmup", 1, "train.warmup = 1: input should be less than 1"),
     ("methods.lft.views", "fresh", "methods.lft: tune: adapters does not allow the key views"),
+    (
+        "methods.lp.rival",
+        {"kind": "flexmatsh"},
+        "methods.lp.rival.kind = 'flexmatsh': input should be one of 'flexmatch', 'freematch', 'softmatch', ",
+    ),
+    (
+        "methods.lp.rival",
+        {"kind": "tip_adapter", "alpha": 1, "beta": 5.5},
+        "methods.lp: tune: head does not allow rival.kind = 'tip_adapter'",
+    ),
+    (
+        "methods.zero_shot.rival",
+        {"kind": "flexmatch"},
+        "methods.zero_shot: tune: none does not allow rival.kind = 'flexmatch'",
+    ),
+    (
+        "methods.scratch.rival",
+        {"kind": "clip_adapter", "ratio": 0.2, "reduction": 4},
+        "methods.scratch: rival.kind = 'clip_adapter' needs text and decides alone (allowed: a tower, no dlf)",
+    ),
     ("methods.lft.layer_decay", 0.5, "methods.lft: tune: adapters does not allow the key layer_decay"),
     ("train.threshold", 1.1, "train.threshold = 1.1: input should be less than or equal to 1"),
     ("train.losses", {}, "train.losses: has too few entries: 0 (allowed: at least 1)"),

@@ -25,6 +25,7 @@ def step(params):
             labels=torch.tensor([0, 1]),
             labeled={"linear": torch.zeros(2, 2), "text": torch.log(torch.tensor([[0.9, 0.1], [0.9, 0.1]]))},
             features=torch.eye(2),
+            of_labeled=torch.eye(2),
             prior=PRIOR,
             strong=STRONG,
             targets=pseudo_labels(WEAK, options.threshold),
@@ -94,7 +95,7 @@ def test_the_entropy_of_strong_views(step):
 
 
 def test_losses_are_weighted_by_name(step):
-    found = weighted(step(), {"labeled": 2, "entropy": 0.5})
+    found = weighted(step(), {"labeled": 2, "entropy": 0.5}, {})
     assert found["labeled"].item() == pytest.approx(2 * losses.labeled(step()).item())
     assert found["entropy"].item() == pytest.approx(0.5 * losses.entropy(step()).item())
 

@@ -10,6 +10,7 @@ TARGETS = PseudoLabels(
     confidence=torch.tensor([0.9, 0.8, 0.9, 0.1]),
     kept=torch.tensor([True, True, True, False]),
     probabilities=torch.zeros(4, 3),
+    weights=torch.tensor([1.0, 1.0, 1.0, 0.0]),
 )
 
 

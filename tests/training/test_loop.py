@@ -1,6 +1,7 @@
 """The loop on cached features: small, but the real thing."""
 
 import shutil
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.helpers import rivals
 from tests.helpers.unhurried import Unhurried
 from ulfine.data.augmentation import five_crops
 from ulfine.models.classifiers import CosineClassifier, UnitFeatures
@@ -62,7 +64,8 @@ class Run:
         text = torch.nn.functional.normalize(torch.randn(3, 6), dim=-1)
         tower = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6)) if method == "scratch" else nn.Linear(6, 6)
         start = Start(UnitFeatures(tower, torch.zeros(6)), CosineClassifier(text, 25), text, torch.zeros(3))
-        self.learner = Learner(start, Method(**params["methods"][method]), self.train)
+        values = params["methods"].get(method) or rivals.method(method)
+        self.learner = Learner(start, Method(**values), self.train, pool=45)
         self.history = History(3)
         self.checkpoint = Checkpoint(folder / "run.pt", CPU)
 
@@ -88,8 +91,10 @@ def test_training_learns_what_can_be_learned(params, tmp_path):
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("method", ["lp", "fft", "ulfine", "scratch"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize(
+    ("method", "optimizer"),
+    [*product(["lp", "fft", "ulfine", "scratch"], ["sgd", "adamw"]), *product(rivals.CONSTANTS, ["sgd"])],
+)
 @pytest.mark.usefixtures("eager_checkpoints")
 def test_an_interrupted_run_ends_as_an_undisturbed_one(params, tmp_path, method, optimizer):
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()

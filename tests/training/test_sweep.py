@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.helpers.pictures import augmentation
+from tests.helpers.rivals import CONSTANTS, method
 from ulfine.data.features import Text
 from ulfine.data.store import Store
 from ulfine.params.method import Method
@@ -91,9 +92,12 @@ VALUES = {
 }
 
 
+VALUES |= {kind: {"train.lr": [0.01, 0.3], "train.scale": [5, 25], "train.threshold": [0.3, 0.7]} for kind in CONSTANTS}
+
+
 def varied(params: dict, name: str) -> list[tuple[Method, Train]]:
-    values = {"tune": "head"}
-    if name not in ("lp", "adjusted"):
+    values = method(name) if name in CONSTANTS else {"tune": "head"}
+    if name not in ("lp", "adjusted", *CONSTANTS):
         values |= copy.deepcopy({key: params["methods"]["ulfine"][key] for key in ("paf", "dlf")})
         values["paf"] |= {"projection": {"orthogonality_by": "projection"}, "buffer": {"prototypes": "buffer"}}.get(
             name, {}

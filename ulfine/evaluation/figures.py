@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from ulfine.evaluation.loaded import CLASSIFIERS, Loaded, methods_of
 from ulfine.evaluation.looks import GREY, OWN, Looks, drawn, in_percent, legend, log_counts, shared_legend
+from ulfine.evaluation.ranks import Ranks
 
 GROUPS = ("head", "medium", "tail")
 MAP_SIDE = 100  # classes of a cosine map; more are averaged
@@ -251,6 +252,20 @@ def cost(costs: pd.DataFrame, runs: pd.DataFrame, looks: Looks) -> Figure | None
     in_percent(row[0], "accuracy, %")
     in_percent(row[1], "")
     shared_legend(figure, dict.fromkeys(table["method"]), looks, lines=False)
+    return figure
+
+
+def ranks(found: Ranks, looks: Looks) -> Figure:
+    """Mean rank of each method, the best on top; bars of half a critical difference, which overlap where none is."""
+    figure, ((axes,),) = drawn(width=5, height=0.6 + 0.22 * len(found.table))
+    for place, (name, row) in enumerate(found.table.iterrows()):
+        look = looks.of(str(name))
+        axes.errorbar(
+            row["rank"], place, xerr=found.difference / 2, fmt=look.marker, color=look.color, markersize=5, linewidth=1
+        )
+    axes.set_yticks(range(len(found.table)), list(found.table.index))
+    axes.invert_yaxis()
+    axes.set_xlabel("mean rank, 1 is the best")
     return figure
 
 

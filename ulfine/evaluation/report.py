@@ -14,6 +14,7 @@ from ulfine.evaluation.aggregate import STAND_IN, mixed_devices
 from ulfine.evaluation.loaded import Loaded, methods_of
 from ulfine.evaluation.page import Code, Drawings, Part, Table
 from ulfine.evaluation.pictures import Shown
+from ulfine.evaluation.ranks import ranks
 from ulfine.evaluation.tables import (
     MAIN,
     Task,
@@ -29,6 +30,7 @@ from ulfine.evaluation.tables import (
     pictures_table,
     pseudo_table,
     published_table,
+    rank_table,
     score_table,
     title,
 )
@@ -131,6 +133,7 @@ def parts(study: Study, drawn: Sequence["Drawn"], folder: Path) -> list[Part]:
         verdict_part(study),
         main_part(study),
         Part("pictures", "Pictures", blocks=samples),
+        rank_part(study, figures("ranks")),
         Part("groups", "Head, medium and tail", blocks=[*figures("groups"), *each(class_table, study.classes)]),
         Part("pseudo-labels", "Pseudo-labels", [PSEUDO_TEXT], pseudo),
         Part("reliability", "Calibration, before and after PAF and DLF", [CALIBRATION_TEXT], calibration),
@@ -175,6 +178,20 @@ def main_part(study: Study) -> Part:
         known = known or beside is not None
     texts = [*MAIN_TEXT, *([] if known else ["assets/published.csv has no figures of rivals on these data sets."])]
     return Part("main", "Main table", texts, blocks)
+
+
+def rank_part(study: Study, drawings: list[Any]) -> Part:
+    """The methods by their mean rank."""
+    found = ranks(study.tables["runs"], study.claims["level"])
+    if found is None:
+        return Part("ranks", "Ranks")
+    text = (
+        f"{found.blocks} blocks, a split and a seed each; in a block, the best accuracy has rank 1. Two methods differ "
+        f"where their mean ranks are {found.difference:.2f} apart (Nemenyi, {study.claims['level']:.0%}); that all are "
+        f"the same has p = {found.p_value:.2g} (Friedman). Blocks of one split share their test pictures, so that the "
+        "tests are more certain than they should be."
+    )
+    return Part("ranks", "Ranks", [text], [*drawings, rank_table(found)])
 
 
 def shown_claims(study: Study) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from ulfine.evaluation.aggregate import DIFFERENCES, differences
 from ulfine.evaluation.loaded import AGREEMENT, CLASSIFIERS, Loaded, methods_of
 from ulfine.evaluation.page import Row, Table, Text
 from ulfine.evaluation.pictures import Shown
+from ulfine.evaluation.ranks import Ranks
 from ulfine.params.names import NO_BACKBONE
 
 MAIN = {
@@ -214,6 +215,17 @@ def fusion_table(task: Task) -> Table | None:
             rows.append(Row([Text(run.method), Text(str(run.names["seed"])), Text(group), *shares]))
     caption = f"{title(task[0])}: whose class is fused, percent of test pictures"
     return Table(caption, ["method", "seed", "classes", *AGREEMENT], rows, folded=True) if rows else None
+
+
+def rank_table(found: Ranks) -> Table:
+    """Mean rank and mean accuracy of each method; ★ where it does not differ from the first."""
+    bound = found.table["rank"].iloc[0] + found.difference
+    rows = [
+        Row([Text(str(name)), Text(f"{row['rank']:.2f}", best=row["rank"] < bound), Text(percent(row["accuracy"]))])
+        for name, row in found.table.iterrows()
+    ]
+    caption = f"mean over {found.blocks} blocks; ★ no different from the first; accuracy in percent"
+    return Table(caption, ["method", "rank", "accuracy"], rows)
 
 
 def cost_table(costs: pd.DataFrame) -> Table:

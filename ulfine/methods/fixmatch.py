@@ -18,8 +18,13 @@ class PseudoLabels(NamedTuple):
 
     labels: Tensor  # (..., U) int64, the class predicted
     confidence: Tensor  # (..., U) in [0, 1]
-    kept: Tensor  # (..., U) bool
+    kept: Tensor  # (..., U) bool, those that take part
     probabilities: Tensor  # (..., U, K)
+    weights: Tensor  # (..., U) in the unlabeled loss: 1 where kept, else 0, unless a method weighs them
+
+    def keeping(self, kept: Tensor) -> "PseudoLabels":
+        """The same, with others kept."""
+        return self._replace(kept=kept, weights=kept.to(self.weights.dtype))
 
 
 def log_prior(counts: Tensor) -> Tensor:
@@ -50,4 +55,5 @@ def pseudo_labels(logits: Tensor, threshold: Constant) -> PseudoLabels:
     """The classes predicted, and which predictions are confident enough. logits: (..., U, K)."""
     probabilities = logits.softmax(dim=-1)
     confidence, labels = probabilities.max(dim=-1)
-    return PseudoLabels(labels, confidence, confidence >= over(threshold, 1), probabilities)
+    kept = confidence >= over(threshold, 1)
+    return PseudoLabels(labels, confidence, kept, probabilities, kept.to(probabilities.dtype))

@@ -27,8 +27,10 @@ class Step:
     labels: Tensor  # (B,)
     labeled: dict[str, Tensor]  # (B, K) logits on labeled pictures
     features: Tensor  # (B, D) features of labeled pictures, without a gradient
+    of_labeled: Tensor  # the same with one
     prior: Tensor  # (K,) log prior of the labeled pictures
     strong: Tensor | None = None  # (U, K) linear logits on strong views; None without unlabeled pictures
+    of_strong: Tensor | None = None  # (U, D) features of strong views; (kept, D) where others were not to pass
     targets: PseudoLabels | None = None  # from weak views, without a gradient
     unlabeled_prior: Tensor | None = None  # (K,) log prior that `unlabeled_prior` chooses
     prototypes: Tensor | None = None  # (K, D) of the text classifier
@@ -54,7 +56,7 @@ def labeled(step: Step) -> Tensor:
 def unlabeled(step: Step) -> Tensor:
     """FixMatch: strong views against the pseudo-labels that are kept, divided by the whole batch (ACR, LoFT, CReST)."""
     hard = step.options.pseudo_labels == "hard"
-    return (_against_targets(step, hard=hard) * step.targets.kept).mean(-1)
+    return (_against_targets(step, hard=hard) * step.targets.weights).mean(-1)
 
 
 def soft_rest(step: Step) -> Tensor:
@@ -93,6 +95,10 @@ LOSSES = {
 }
 
 
-def weighted(step: Step, weights: dict[str, Constant]) -> dict[str, Tensor]:
-    """Each loss that `weights` names, times its weight."""
-    return {name: weight * LOSSES[name](step) for name, weight in weights.items()}
+def weighted(step: Step, weights: dict[str, Constant], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Each loss that `weights` names, times its weight, and those of a rival.
+
+    own: losses of a rival; one that `weights` names stands in the place of the common one.
+    """
+    found = {name: weight * (own[name] if name in own else LOSSES[name](step)) for name, weight in weights.items()}
+    return own | found

@@ -15,6 +15,10 @@ class Roles(Section):
     ulfine: Name = Field(description="method that stands for ULFine")
     scratch: Name = Field(description="method that stands for training from scratch, a baseline")
 
+    rivals: list[Name] = Field(
+        default=[], description="methods of others; ULFine is compared with the best of those that were run"
+    )
+
     def methods(self) -> dict[str, str]:
         """The method that stands for each role, in the order of a table."""
         return {role: getattr(self, role) for role in ("scratch", "lp", "lft", "fft", "ulfine")}
@@ -39,6 +43,10 @@ class Claims(Section):
     def methods(self) -> dict[str, dict[str, str]]:
         """The method that stands for each role, by family."""
         return {name: roles.methods() for name, roles in self.families.items()}
+
+    def rivals(self) -> dict[str, list[str]]:
+        """Methods of others, by family."""
+        return {name: roles.rivals for name, roles in self.families.items()}
 
     def titles(self) -> dict[str, str]:
         """What the methods of each family have in common."""

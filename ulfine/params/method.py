@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from ulfine.params.adapter import Adapter
 from ulfine.params.base import Name, Section
+from ulfine.params.rival import TRAINING_FREE, CLIPAdapter, Rival
 from ulfine.params.train import Train, TrainOverrides
 
 
@@ -103,6 +104,8 @@ class Method(Section):
     scratch: Scratch | None = Field(default=None, description="with tune: scratch")
     paf: Paf | None = Field(default=None, description="absent: prototypes stay the text's")
     dlf: Dlf | None = Field(default=None, description="absent: the linear classifier alone decides")
+    rival: Rival | None = Field(default=None, description="another method's pseudo-labels and classifiers (absent: "
+                                "FixMatch's); with tune: none, tip_adapter and prior_corrected")  # fmt: skip
     train: TrainOverrides | None = Field(default=None, description="what differs from `train`")
 
     @model_validator(mode="after")
@@ -114,6 +117,10 @@ class Method(Section):
         for key, allowed_by in ALLOWED_BY.items():
             if self.tune not in allowed_by and getattr(self, key) is not None:
                 raise ValueError(f"tune: {self.tune} does not allow the key {key}")
+        if self.rival is not None and isinstance(self.rival, TRAINING_FREE) != (self.tune == "none"):
+            raise ValueError(f"tune: {self.tune} does not allow rival.kind = {self.rival.kind!r}")
+        if isinstance(self.rival, CLIPAdapter) and (self.tune == "scratch" or self.dlf):
+            raise ValueError("rival.kind = 'clip_adapter' needs text and decides alone (allowed: a tower, no dlf)")
         if self.paf and not self.dlf:
             raise ValueError("paf needs dlf: without fusion nothing reads the prototypes")
         return self
@@ -148,5 +155,9 @@ class Method(Section):
             raise ValueError(
                 f"{key}: tune: scratch learns batch statistics, from all views at once (allowed: {allowed})"
             )
+        if self.rival is not None and train.accumulate > 1:
+            raise ValueError(f"accumulate = {train.accumulate}: a rival sees a batch as a whole (allowed: 1)")
+        if self.rival is not None and not isinstance(self.rival, CLIPAdapter) and not train.unlabeled_ratio:
+            raise ValueError(f"unlabeled_ratio = 0: {self.rival.kind} goes by predictions on unlabeled pictures")
         if self.paf and not train.unlabeled_ratio:
             raise ValueError("unlabeled_ratio = 0: paf goes by the predictions on unlabeled pictures")

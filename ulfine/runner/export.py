@@ -49,6 +49,8 @@ def export(run: Path, folder: Path, onnx: bool) -> None:
     if onnx and find_spec("onnxscript") is None:
         raise ValueError("--onnx: needs a package that is not here: pip install onnxscript")
     found = find_run(run)
+    if found.config.method.rival is not None:
+        raise ValueError(f"{run}: runs of rivals are not exported (rival.kind = {found.config.method.rival.kind!r})")
     encoder, logits = _predictor(found)
     facts = _facts(found, encoder)
     with new_folder(folder) as part:

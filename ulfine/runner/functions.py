@@ -18,6 +18,8 @@ PUBLIC: Mapping[str, Mapping[str, tuple[str, ...]]] = {  # by title; of a module
         "ulfine.methods.prior": (),
         "ulfine.methods.losses": (),
         "ulfine.methods.zero_shot": (),
+        "ulfine.methods.training_free": (),
+        "ulfine.methods.rivals.base": (),
     },
     "Long-tailed splits": {
         "ulfine.data.splits": ("decaying_counts", "unlabeled_counts", "class_order", "draw_split"),
@@ -31,6 +33,7 @@ PUBLIC: Mapping[str, Mapping[str, tuple[str, ...]]] = {  # by title; of a module
     "Scores": {
         "ulfine.evaluation.metrics": (),
         "ulfine.evaluation.intervals": ("paired", "t_interval", "bootstrap_interval"),
+        "ulfine.evaluation.ranks": (),
     },
     "Towers and classifiers": {
         "ulfine.models.backbone": ("load_image_tower", "load_frozen_tower", "load_text_tower"),

@@ -12,11 +12,13 @@ from ulfine.data.features import Features
 from ulfine.data.folders import Scan
 from ulfine.data.pictures import read
 from ulfine.data.store import Store
-from ulfine.methods.zero_shot import zero_shot_logits
+from ulfine.files import read_json
 from ulfine.params.dataset import Resize
 from ulfine.runner.runs import Run, find_run, load_learner
 from ulfine.training.batches import PREDICT_BATCH, PictureViews
+from ulfine.training.inputs import Inputs
 from ulfine.training.predict import predict
+from ulfine.training.run import classifier_of
 
 Logits = dict[str, np.ndarray]  # (N, K) by classifier
 
@@ -82,12 +84,13 @@ def _zero_shot(run: Run, device: torch.device) -> Callable[[Iterator[np.ndarray]
     from ulfine.models.backbone import load_frozen_tower
 
     tower = load_frozen_tower(run.at.backbone, run.config.backbone).to(device)
-    text = Features(run.at.features).text("joint")
+    inputs = Inputs(run.store, Features(run.at.features), "joint", read_json(run.at.split))
+    classifier = classifier_of(inputs, run.config.method.rival)
 
     @torch.inference_mode()
     def classify(batches: Iterator[np.ndarray]) -> Logits:
         joint = [tower.joint(tower.pooled(torch.from_numpy(batch).to(device))).cpu().numpy() for batch in batches]
-        return {"text": zero_shot_logits(np.concatenate(joint), text)}
+        return {"text": classifier(np.concatenate(joint))}
 
     return classify
 

@@ -31,6 +31,7 @@ class Batch:
     strong: Tensor | None = None  # strong views of the same
     own: Tensor | None = None  # (U,) bool, false for a labeled picture's copy in the unlabeled pool
     truth: Tensor | None = None  # (U,) true labels, -1 where unknown and for copies; for the log alone
+    pictures: Tensor | None = None  # (U,) their positions in the unlabeled pool
 
     def parts(self, number: int) -> Iterator["Batch"]:
         """Split the batch into `number` parts of equal size."""
@@ -169,12 +170,13 @@ class Batches:
     def at(self, step: int) -> Batch:
         """The batch of one step."""
         size = self.train.batch_size
-        labeled = self._drawn("labeled", LABELED, size, step)
+        labeled = self.indices["labeled"][self._drawn("labeled", LABELED, size, step)]
         draw = [key(self.seed, step, stream) for stream in (LABELED, UNLABELED, STRONG)]
         views, labels = self._labeled_views(labeled, draw[0], step), self._on_device(self.labels[labeled])
         if not self.train.unlabeled_ratio:
             return Batch(views, labels)
-        pool = self._drawn("unlabeled", UNLABELED, size * self.train.unlabeled_ratio, step)
+        positions = self._drawn("unlabeled", UNLABELED, size * self.train.unlabeled_ratio, step)
+        pool = self.indices["unlabeled"][positions]
         own = ~self._labeled[pool]
         truth = np.where(own, self.labels[pool], -1)
         return Batch(
@@ -184,6 +186,7 @@ class Batches:
             self.views.strong(pool, draw[2]),
             self._on_device(own),
             self._on_device(truth),
+            self._on_device(positions),
         )
 
     @cached_property
@@ -208,7 +211,8 @@ class Batches:
         return sent(values, self.views.device)
 
     def _drawn(self, name: str, stream: int, size: int, step: int) -> np.ndarray:
-        return self.indices[name][shuffled(len(self.indices[name]), size, step, self._orders[stream])]
+        """Positions in the labeled pictures or in the pool."""
+        return shuffled(len(self.indices[name]), size, step, self._orders[stream])
 
     @cached_property
     def _orders(self) -> list[int]:

@@ -4,11 +4,13 @@ import torch
 from torch import Tensor, nn
 
 from ulfine.methods.dlf import fused
-from ulfine.methods.fixmatch import PseudoLabels, adjusted, distribution_aligned, powered, pseudo_labels
+from ulfine.methods.fixmatch import PseudoLabels, adjusted, distribution_aligned, powered
 from ulfine.methods.heads import Constant, used
 from ulfine.methods.losses import Step, weighted
 from ulfine.methods.paf import PrototypeFitting
 from ulfine.methods.prior import PriorEstimate
+from ulfine.methods.rivals.base import Beginning, Weak
+from ulfine.methods.rivals.kinds import KINDS, make_rival
 from ulfine.models.classifiers import CosineClassifier
 from ulfine.params.method import Method
 from ulfine.params.train import Train
@@ -24,9 +26,10 @@ class Learner(nn.Module):
         start: encoder, linear classifier, text prototypes, prior.
         method: which parts of ULFine take part.
         train: the constants of the losses.
+        pool: unlabeled pictures.
     """
 
-    def __init__(self, start: Start, method: Method, train: Train) -> None:
+    def __init__(self, start: Start, method: Method, train: Train, pool: int = 0) -> None:
         super().__init__()
         self.encoder, self.linear = start.encoder, start.linear
         self.method, self.options, self.tuning = method, train, tuning_of(method)
@@ -38,17 +41,21 @@ class Learner(nn.Module):
         learnable = method.paf is not None and method.paf.prototypes == "learnable"
         self.text = CosineClassifier(start.text, train.scale, learnable) if method.dlf else None
         self.fitting = PrototypeFitting(start.text, method.paf) if method.paf else None
+        self.rival = make_rival(method.rival, Beginning(train, start.linear, start.text, start.log_prior, pool))
+        if not self.rival.trains_linear:
+            self.linear.requires_grad_(False)
         self.weights = train.losses | (_prototype_losses(method) if learnable else {})
-        self.spares_views = _spares_views(self.tuning, train)
+        self.spares_views = _spares_views(self.tuning, train) and not self.rival.needs_all
 
     def logits(self, features: Tensor) -> dict[str, Tensor]:
-        """(..., B, K) logits of each classifier: linear, and with DLF text and fused."""
+        """(..., B, K) logits of each classifier: linear, with DLF text and fused, those of a rival."""
         linear = self.linear(features)
+        own = self.rival.logits(features)
         if self.text is None:
-            return {"linear": linear}
+            return {"linear": linear} | own
         text = self.text(features)
         dlf = self.method.dlf
-        return {"linear": linear, "text": text, "fused": fused(text, linear, dlf.eta, dlf.align)}
+        return {"linear": linear, "text": text, "fused": fused(text, linear, dlf.eta, dlf.align)} | own
 
     def all_logits(self, features: Tensor) -> dict[str, Tensor]:
         """`logits`, and of prototypes that PAF fits also `initial`: by the text's own, as they were before."""
@@ -59,7 +66,7 @@ class Learner(nn.Module):
 
     def decides(self, where: str) -> str:
         """The classifier whose logits count in `pseudo_labels` or in `test`."""
-        return "fused" if self.method.dlf and where in self.method.dlf.use_in else "linear"
+        return decides(self.method, where)
 
     def forward(self, batch: Batch, targets: PseudoLabels | None = None) -> Step:
         """Compute what the losses need; pseudo-labels are made without a gradient, unless given."""
@@ -69,23 +76,26 @@ class Learner(nn.Module):
         features, weak = self._features(batch, kept)
         linear, count = self.linear(features), batch.labels.shape[-1]
         labeled = features[..., :count, :]
+        prior, of_unlabeled = self.rival.priors(self.log_prior, self._unlabeled_prior())
         step = {
             "options": self.options,
             "labels": self._shared(batch.labels, 1),
             "labeled": {"linear": linear[..., :count, :]} | ({} if self.text is None else {"text": self.text(labeled)}),
             "features": self._shared(labeled.detach(), 2),
-            "prior": self.log_prior,
+            "of_labeled": labeled,
+            "prior": prior,
             "prototypes": None if self.text is None else self.text.weight,
             "passed": features.shape[-2] + (0 if weak is None else weak.shape[-2]),
         }
         if batch.weak is None:
             return Step(**step)
         if targets is None:
-            targets = self._targets(weak, batch.own)
+            targets = self._targets(weak, batch)
         strong = linear[..., count:, :]
         if kept is not None:
             strong = strong.new_zeros(len(batch.strong), strong.shape[-1]).index_copy(0, kept, strong)
-        return Step(**step, strong=strong, targets=targets, unlabeled_prior=self._unlabeled_prior())
+        of_strong = features[..., count:, :]
+        return Step(**step, strong=strong, of_strong=of_strong, targets=targets, unlabeled_prior=of_unlabeled)
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> PseudoLabels | None:
@@ -95,11 +105,11 @@ class Learner(nn.Module):
         """
         if batch.weak is None or self.tuning.from_scratch:
             return None
-        return self._targets(self.encoder(batch.weak), batch.own)
+        return self._targets(self.encoder(batch.weak), batch)
 
     def losses(self, step: Step) -> dict[str, Tensor]:
         """Each loss of the method, weighted."""
-        return weighted(step, self.weights)
+        return weighted(step, self.weights, self.rival.losses(step))
 
     def _shared(self, values: Tensor, axes: int) -> Tensor:
         """Values that all heads share, with 1 for their number before the last `axes` axes."""
@@ -120,15 +130,19 @@ class Learner(nn.Module):
         return self.encoder(torch.cat([batch.labeled, strong], self.tuning.batch_axis)), None
 
     @torch.no_grad()
-    def _targets(self, weak: Tensor, own: Tensor) -> PseudoLabels:
-        """Pseudo-labels of (..., U, D) weak features; own: (..., U) bool, false for copies of labeled pictures."""
+    def _targets(self, weak: Tensor, batch: Batch) -> PseudoLabels:
+        """Pseudo-labels of (..., U, D) weak features of a batch."""
         logits = self._adjusted(self.logits(weak)[self.decides("pseudo_labels")])
-        self.prior.observe(logits.softmax(dim=-1), self._shared(own, 1))
-        return pseudo_labels(self._aligned(logits), self.options.threshold)
+        self.prior.observe(logits.softmax(dim=-1), self._shared(batch.own, 1))
+        read = self._read(logits)
+        return self.rival.targets(Weak(read, logits, weak, batch.pictures, batch.own))
 
     def pseudo_logits(self, logits: Tensor) -> Tensor:
         """(..., U, K) logits of the classifier that makes pseudo-labels to those that they are read from."""
-        return self._aligned(self._adjusted(logits))
+        return self._read(self._adjusted(logits))
+
+    def _read(self, logits: Tensor) -> Tensor:
+        return self.rival.read(self._aligned(logits), self.prior)
 
     def _adjusted(self, logits: Tensor) -> Tensor:
         return adjusted(logits, self.log_prior, self.options.pseudo_label_adjustment)
@@ -145,7 +159,8 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def adapt(self, number: int, step: Step) -> None:
-        """PAF, after the optimizer: observe every step, move the prototypes every `update_every` steps."""
+        """After the optimizer: what a rival remembers; PAF observes, and moves the prototypes every so many steps."""
+        self.rival.adapt(number, step)
         if self.fitting is None:
             return
         self.fitting.observe(step.features, step.labels)
@@ -196,6 +211,14 @@ class Learner(nn.Module):
         if decay is None:
             return {id(parameter): rate for parameter in self.encoder.parameters()}
         return {id(parameter): rate * decay**distance for parameter, distance in self.encoder.distances()}
+
+
+def decides(method: Method, where: str) -> str:
+    """The classifier whose logits count in `pseudo_labels` or in `test`."""
+    if method.dlf and where in method.dlf.use_in:
+        return "fused"
+    own = KINDS[method.rival.kind].decides if method.rival else None
+    return own if own and where == "test" else "linear"
 
 
 def _spares_views(tuning: Tuning, train: Train) -> bool:

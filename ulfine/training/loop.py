@@ -113,7 +113,7 @@ class Loop:
 
     def _counted(self, batch: Batch, step: int) -> tuple[dict[str, Tensor], Step]:
         """The same on the first step, which stands for all in the count of operations: they add up view by view."""
-        if self.learner.tuning.cached:
+        if self.learner.tuning.cached and self.learner.rival.counts_as_fixmatch():
             size = self.train.batch_size
             self.operations = Operations(head_flops(self.learner, size, size * self.train.unlabeled_ratio))
             return self._done(batch, step)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ from ulfine.arrays import write_tensors
 from ulfine.data.features import WHOLE
 from ulfine.files import write_csv, write_json
 from ulfine.methods.dlf import require_decides
+from ulfine.methods.training_free import Classify, prior_corrected, tip_adapter
 from ulfine.methods.zero_shot import zero_shot_logits
 from ulfine.params.augmentation import Augmentation
 from ulfine.params.method import Method
+from ulfine.params.rival import PriorCorrected, Rival, TipAdapter
 from ulfine.params.train import Train
 from ulfine.rng import WEIGHTS, key
 from ulfine.training.average import AVERAGE
@@ -65,17 +68,30 @@ class Result:
         write_json(folder / "run.json", self.summary | facts)
 
 
-def zero_shot(inputs: Inputs) -> Result:
-    """Classify by the text prototypes of the joint space; nothing is trained."""
-    text = inputs.features.text("joint")
+def training_free(inputs: Inputs, rival: Rival | None) -> Result:
+    """Classify by the text prototypes of the joint space, and what a rival adds to them; nothing is trained."""
+    text, classify = inputs.features.text("joint"), classifier_of(inputs, rival)
     logits = {}
     for name, (part, indices) in inputs.evaluated().items():
         images = inputs.features.of(WHOLE[part], "joint", indices)
-        logits[f"{name}.text"] = zero_shot_logits(images, text)
+        logits[f"{name}.text"] = classify(images)
         logits[f"{name}.labels"] = inputs.store.labels[part][indices]
     summary = {"decides": {"test": "text"}, "scale": text.logit_scale, "threshold": None, "trainable_params": 0}
     cost = {"seconds": 0.0, "images_seen": 0, "flops": 0, "energy_joules": None}
     return Result(logits, {"text.weight": text.prototypes}, summary, cost)
+
+
+def classifier_of(inputs: Inputs, rival: Rival | None) -> Classify:
+    """(N, E) joint features to (N, K) logits of a method that trains nothing."""
+    text, features = inputs.features.text("joint"), inputs.features
+    match rival:
+        case TipAdapter():
+            labeled = inputs.indices["labeled"]
+            keys = features.of("plain", "joint", labeled)
+            return tip_adapter(text, rival, keys, inputs.store.labels["train"][labeled])
+        case PriorCorrected():
+            return prior_corrected(text, rival, features.of("plain", "joint", inputs.pool))
+    return partial(zero_shot_logits, text=text)
 
 
 def train(
@@ -150,7 +166,7 @@ def new_learner(
     """
     require_decides(len(inputs.counts), method.dlf)
     torch.manual_seed(key(seed, WEIGHTS))
-    return Learner(start(), method, options).to(device)
+    return Learner(start(), method, options, len(inputs.indices["unlabeled"])).to(device)
 
 
 def views_for(inputs: Inputs, learner: Learner, augmentation: Augmentation, device: torch.device) -> Views:

@@ -1,0 +1,1 @@
+"""Rivals of ULFine on the common loop: one module each (docs/rivals.md)."""
