@@ -13,6 +13,7 @@ CONSTANTS: dict[str, dict[str, Any]] = {
         "queue": 2, "prototype_temperature": 0.5, "temperature": 2, "decay": 0.5, "alignment": 3, "begin": 0,
     },
     "finessl": {"margin": 8, "smoothing": 0.5},
+    "crest": {"generations": 3, "alpha": 0.5, "least_power": 0.5},
     "clip_adapter": {"ratio": 0.5, "reduction": 1},
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from ulfine.methods.losses import Step
 from ulfine.methods.prior import PriorEstimate
 from ulfine.methods.rivals.acr import divergences
 from ulfine.methods.rivals.base import Beginning, Rival, Weak
+from ulfine.methods.rivals.crest import adoption_rates
 from ulfine.methods.rivals.kinds import make_rival
 from ulfine.params.method import Method
 from ulfine.params.rival import Trained
@@ -220,6 +221,22 @@ def test_finessl_has_margins_and_a_second_classifier(params):
     assert losses["second_unlabeled"].item() == pytest.approx(math.log(2))  # of the first, which alone is sure
     losses["second"].backward()
     assert rival.second.weight.grad is not None and made.of_strong.grad is None
+
+
+def test_crest_adopts_the_rare_classes_first(params):
+    assert adoption_rates(torch.tensor([0.2, 0.7, 0.1]), 0.5).tolist() == pytest.approx(
+        [(0.2 / 0.7) ** 0.5, (0.1 / 0.7) ** 0.5, 1]
+    )
+    rival = make(params, "crest", steps=9)  # rates 0.5 and 1, powers 5/6, 4/6 and 1/2
+    assert [n for n in range(9) if rival.renews(n)] == [3, 6]
+    prior = PriorEstimate((2,), 0)
+    prior.observe(torch.tensor([[0.5, 0.5]]), torch.tensor([True]))
+    wanted = torch.tensor([0.8, 0.2]) ** (5 / 6)
+    found = rival.read(torch.zeros(1, 2), prior).softmax(-1)
+    assert found[0].tolist() == pytest.approx((wanted / wanted.sum()).tolist())
+    rival.renew(torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.4, 0.6]]).log())
+    assert rival.adopted.tolist() == [0, -1, -1, 1]  # half of three, the most confident; all of one
+    assert rival.generation.item() == 2
 
 
 def test_clip_adapter_mixes_adapted_features_and_the_text_classifies(params):

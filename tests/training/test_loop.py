@@ -117,6 +117,26 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(params, tmp_path, method,
     assert len(whole.history.rows.validation) == (3 if method == "scratch" else 0)
 
 
+def test_a_generation_begins_anew_with_what_was_adopted(params, tmp_path):
+    run = Run(params, tmp_path, "crest")
+    before = run.learner.linear.weight.detach().clone()
+    seen = []
+    at = run.batches.at
+
+    def noted(step, adopted):
+        seen.append((step, adopted, torch.equal(run.learner.linear.weight, before)))
+        return at(step, adopted)
+
+    object.__setattr__(run.batches, "at", noted)
+    run.fit()
+    assert [step for step, _, fresh in seen if fresh] == [0, 4, 8]
+    assert seen[3][1] is None and (seen[4][1] >= 0).any()
+    batch = at(8, seen[8][1])
+    pictures, classes = run.batches._candidates(seen[8][1])
+    assert len(pictures) == 15 + (seen[8][1] >= 0).sum() and len(batch.labels) == 4
+    assert np.array_equal(classes[15:], seen[8][1][seen[8][1] >= 0])
+
+
 @pytest.mark.parametrize("keep", [None, b"", bytes(500), b"garbage"])
 @pytest.mark.usefixtures("eager_checkpoints")
 def test_a_spoilt_checkpoint_is_as_good_as_none(params, tmp_path, capsys, keep):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from tests.helpers.pictures import augmentation
 from tests.helpers.rivals import CONSTANTS, method
@@ -107,7 +108,7 @@ def varied(params: dict, name: str) -> list[tuple[Method, Train]]:
     return [applied(each, Method(**values), train) for each in trials(VALUES[name])]
 
 
-def swept(inputs, found, folder, *, score=dict, encoder=None):
+def swept(inputs, found, folder, *, score=dict, encoder=lambda *_: nn.Identity()):
     checkpoint = Checkpoint(folder / "all.pt", CPU)
     options = {"augmentation": augmentation(), "seed": 7, "device": CPU, "checkpoint": checkpoint}
     return sweep.sweep(inputs, found, score, encoder=encoder, **options)

@@ -86,6 +86,15 @@ class FineSSL(Section):
     smoothing: Share = Field(description="label smoothing of the second classifier's pseudo-labels; 0.5")
 
 
+class CReST(Section):
+    """Generations that adopt pseudo-labeled pictures, the rare classes first (Wei et al., 2021)."""
+
+    kind: Literal["crest"] = Field(description="CReST+: alignment, and generations that begin anew with more labels")
+    generations: int = Field(ge=2, description="equal parts of the steps; 6 of a whole training each in its code")
+    alpha: float = Field(gt=0, description="exponent of the adopted share of a class; 1/3 in its paper")
+    least_power: Share = Field(description="t_min, the power of the alignment in the last generation; 0.5")
+
+
 class CLIPAdapter(Section):
     """A residual adapter on features, with the text as the classifier (Gao et al., 2024)."""
 
@@ -111,6 +120,6 @@ class PriorCorrected(Section):
     tau: float = Field(ge=0, description="weight of the logarithm")
 
 
-Trained = FlexMatch | FreeMatch | SoftMatch | DebiasPL | SimPro | ACR | DASO | FineSSL | CLIPAdapter
+Trained = FlexMatch | FreeMatch | SoftMatch | DebiasPL | SimPro | ACR | DASO | FineSSL | CReST | CLIPAdapter
 Rival = Annotated[Trained | TipAdapter | PriorCorrected, Field(discriminator="kind")]
 TRAINING_FREE = (TipAdapter, PriorCorrected)

@@ -167,16 +167,19 @@ class Batches:
         """Views that one step takes in, pictures or cached features."""
         return self.train.batch_size * (1 + 2 * self.train.unlabeled_ratio)
 
-    def at(self, step: int) -> Batch:
-        """The batch of one step."""
+    def at(self, step: int, adopted: np.ndarray | None = None) -> Batch:
+        """The batch of one step. adopted: (N,) classes of pool pictures that count as labeled, -1 for the others."""
         size = self.train.batch_size
-        labeled = self.indices["labeled"][self._drawn("labeled", LABELED, size, step)]
+        candidates, classes = self._candidates(adopted)
+        drawn = shuffled(len(candidates), size, step, self._orders[LABELED])
+        labeled = candidates[drawn]
         draw = [key(self.seed, step, stream) for stream in (LABELED, UNLABELED, STRONG)]
-        views, labels = self._labeled_views(labeled, draw[0], step), self._on_device(self.labels[labeled])
+        views, labels = self._labeled_views(labeled, draw[0], step), self._on_device(classes[drawn])
         if not self.train.unlabeled_ratio:
             return Batch(views, labels)
-        positions = self._drawn("unlabeled", UNLABELED, size * self.train.unlabeled_ratio, step)
-        pool = self.indices["unlabeled"][positions]
+        pool = self.indices["unlabeled"]
+        positions = shuffled(len(pool), size * self.train.unlabeled_ratio, step, self._orders[UNLABELED])
+        pool = pool[positions]
         own = ~self._labeled[pool]
         truth = np.where(own, self.labels[pool], -1)
         return Batch(
@@ -210,9 +213,14 @@ class Batches:
     def _on_device(self, values: np.ndarray) -> Tensor:
         return sent(values, self.views.device)
 
-    def _drawn(self, name: str, stream: int, size: int, step: int) -> np.ndarray:
-        """Positions in the labeled pictures or in the pool."""
-        return shuffled(len(self.indices[name]), size, step, self._orders[stream])
+    def _candidates(self, adopted: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures that count as labeled, and their classes."""
+        labeled = self.indices["labeled"]
+        if adopted is None:
+            return labeled, self.labels[labeled]
+        positions = np.flatnonzero(adopted >= 0)
+        pictures = np.concatenate([labeled, self.indices["unlabeled"][positions]])
+        return pictures, np.concatenate([self.labels[labeled], adopted[positions]])
 
     @cached_property
     def _orders(self) -> list[int]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from ulfine.training.flops import Operations, done_and_counted, head_flops
 from ulfine.training.history import History
 from ulfine.training.learner import Learner
 from ulfine.training.optimizers import make_optimizer, restore
+from ulfine.training.predict import predict
 from ulfine.training.trackers import Tell, untold
 
 
@@ -62,6 +64,10 @@ class Loop:
         self.history, self.checkpoint, self.validate, self.tell = history, checkpoint, validate, tell
         self.average = WeightAverage(learner, train.ema_decay)
         self.optimizer = make_optimizer(learner, train)
+        self.adopted: np.ndarray | None = None  # of a rival
+        free = {name: weight for name, weight in learner.named_parameters() if weight.requires_grad}
+        renews = any(map(learner.rival.renews, range(train.steps)))
+        self.initial = {name: weight.detach().clone() for name, weight in free.items()} if renews else {}
         self.operations: Operations | None = None  # counted on the first step
         self.views = 0  # that passed with a gradient so far
         self._compiled = False
@@ -96,13 +102,30 @@ class Loop:
     def _step(self, step: int) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate_factor(step, self.train.steps, self.train.schedule, self.train.warmup)
+        if self.learner.rival.renews(step):
+            self._renew()
         with advising("a smaller train.batch_size or train.unlabeled_ratio takes less"):
-            batch = self.batches.at(step)
+            batch = self.batches.at(step, self.adopted)
             done = self._done if self.operations else self._counted
             losses, result = done(batch, step)
         self.average.update(step + 1)
         self.history.add(losses, result.targets, batch)
         self.views += result.passed
+
+    def _renew(self) -> None:
+        """Begin anew, with what a rival adopts from the pool by the weights of now."""
+        pool = self.batches.indices["unlabeled"]
+        logits = predict(self.learner, self.batches.views, "train", pool, classify=self.learner.logits)["linear"]
+        self.learner.train()
+        self.learner.rival.renew(torch.from_numpy(logits).to(self.learner.log_prior.device))
+        self.learner.load_state_dict(self.initial, strict=False)
+        self.optimizer.state.clear()
+        self.average = WeightAverage(self.learner, self.train.ema_decay)
+        self._adopt()
+
+    def _adopt(self) -> None:
+        adopted = self.learner.rival.adoptions()
+        self.adopted = None if adopted is None else adopted.cpu().numpy()
 
     def _done(self, batch: Batch, step: int) -> tuple[dict[str, Tensor], Step]:
         """Make pseudo-labels, and learn from them."""
@@ -193,6 +216,7 @@ class Loop:
         restore(self.optimizer, state["optimizer"])
         self.average.load(state["average"])
         self.history.restore(state["history"])
+        self._adopt()
         self.operations, self.views = Operations(*state["operations"]), state["views"]
         self.before, self.energy_before = state["seconds"], state["joules"]
         print(f"resuming at step {state['done']}")

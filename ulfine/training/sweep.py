@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ulfine.methods.rivals.kinds import KINDS
 from ulfine.params.augmentation import Augmentation
 from ulfine.params.base import Section
 from ulfine.params.method import Method
@@ -67,11 +68,16 @@ class MeanLoss:
         self._total, self._steps = state["total"], state["steps"]
 
 
+def together(method: Method) -> bool:
+    """Whether heads of a method can train as one."""
+    return method.cached and (method.rival is None or KINDS[method.rival.kind].together)
+
+
 def groups(trials: list[Trial]) -> Iterator[list[int]]:
     """Positions of trials that train together: on cached features those that differ in constants alone."""
     alike: dict[str, list[int]] = {}
     for position, (method, train) in enumerate(trials):
-        if not method.cached:
+        if not together(method):
             yield [position]
             continue
         rest = method.model_dump(exclude={"train": True} | {name: set(CONSTANTS[name]) for name in ("paf", "dlf")})
@@ -131,7 +137,7 @@ def sweep(
         if positions[0] in rows:
             continue
         method, train = trials[positions[0]]
-        if method.cached:
+        if together(method):
             learner = heads(inputs, [trials[n] for n in positions], seed, device)
         else:
             start = partial(start_from_text, inputs, train, partial(encoder, method, train))
@@ -139,7 +145,9 @@ def sweep(
         views = views_for(inputs, learner, augmentation, device)
         logits = train_once(learner, views, inputs, seed, Checkpoint(checkpoint.path.with_suffix(".part"), device))
         for head, position in enumerate(positions):
-            rows[position] = score({name: values[head] if method.cached else values for name, values in logits.items()})
+            rows[position] = score(
+                {name: values[head] if together(method) else values for name, values in logits.items()}
+            )
         checkpoint.save({str(n): row for n, row in rows.items()})
         print(f"{len(rows)} of {len(trials)} trials are done", flush=True)
     return [rows[n] for n in range(len(trials))]

@@ -53,6 +53,7 @@ class Rival(nn.Module):
     decides: ClassVar[str | None] = None  # the classifier of its own whose class is the prediction
     needs_all: ClassVar[bool] = False  # strong views pass whether or not their pseudo-label is kept
     trains_linear: ClassVar[bool] = True
+    together: ClassVar[bool] = True  # many heads train as one
 
     def __init__(self, beginning: Beginning) -> None:
         super().__init__()
@@ -77,6 +78,17 @@ class Rival(nn.Module):
     def losses(self, step: Step) -> dict[str, Tensor]:  # noqa: ARG002
         """Losses of its own, and those that stand in the place of `train.losses` of the same name."""
         return {}
+
+    def renews(self, number: int) -> bool:  # noqa: ARG002
+        """Whether all begins anew at step `number`."""
+        return False
+
+    def renew(self, logits: Tensor) -> None:
+        """Change its state for a new beginning. logits: (N, K) linear ones of the pool."""
+
+    def adoptions(self) -> Tensor | None:
+        """(N,) classes of pool pictures that count as labeled, -1 for the others; None: it never adopts any."""
+        return None
 
     def counts_as_fixmatch(self) -> bool:
         """Whether a step has the matrix products of FixMatch alone, for the count of operations."""

@@ -3,6 +3,7 @@
 from ulfine.methods.rivals.acr import ACR
 from ulfine.methods.rivals.base import Beginning, Rival
 from ulfine.methods.rivals.clip_adapter import CLIPAdapter
+from ulfine.methods.rivals.crest import CReST
 from ulfine.methods.rivals.daso import DASO
 from ulfine.methods.rivals.debiaspl import DebiasPL
 from ulfine.methods.rivals.finessl import FineSSL
@@ -21,6 +22,7 @@ KINDS: dict[str, type[Rival]] = {
     "acr": ACR,
     "daso": DASO,
     "finessl": FineSSL,
+    "crest": CReST,
     "clip_adapter": CLIPAdapter,
 }
 
