@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import rivals
 from tests.helpers.cuda import UnavailableError, environment
 from tests.helpers.project import PARAMS, ROOT, make_project, run, succeeded, write_params
 
 pytestmark = pytest.mark.slow
 
 AT = "--dataset shapes --split tail"
-TRAINED = ["lp", "lft", "fft", "ulfine", "frozen", "projection", "adamw", "bias"]
+TRAINED = ["lp", "lft", "fft", "ulfine", "frozen", "projection", "adamw", "bias", *rivals.CONSTANTS]
 FIRST = ["resolve", "data --dataset shapes", "backbone --backbone tiny", f"split {AT} --seed 0"]
 FEATURES = f"features {AT} --backbone tiny --seed 0"
 # What may wait for the device: the number of views that pass, once a step; and what logs, predictions and the end read.
@@ -53,6 +54,7 @@ def params(precision: str = "fp32") -> dict:
     methods["projection"] = copy.deepcopy(methods["ulfine"])
     methods["projection"]["paf"] |= {"orthogonality_by": "projection", "orthogonality": 0.5}
     methods["adamw"] = methods["fft"] | {"train": {"optimizer": "adamw", "ema_decay": 0.9}}
+    methods |= {kind: rivals.method(kind) for kind in rivals.CONSTANTS}
     methods["bias"] = methods["lft"] | {"adapter": {"kind": "bias"}, "train": {"accumulate": 2}}
     return values
 

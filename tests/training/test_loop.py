@@ -308,7 +308,7 @@ def test_a_compiled_tower_trains_as_the_plain_one(params, tmp_path, method):
         torch.testing.assert_close(compiled.learner.trained()[name], weight, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("method", ["lp", "ulfine", "scratch"])
+@pytest.mark.parametrize("method", ["lp", "ulfine", "scratch", *rivals.CONSTANTS])
 def test_a_step_waits_for_nothing_but_the_views_that_need_no_pass(params, tmp_path, method, monkeypatch):
     # torch looks at the labels on the CPU alone
     monkeypatch.setattr(F, "one_hot", lambda labels, classes: (labels[..., None] == torch.arange(classes)).long())

@@ -27,9 +27,12 @@ class LastLabels(Rival):
 
     def counts(self) -> tuple[Tensor, Tensor]:
         """(..., K) pictures by their last label, and (..., 1) those without one."""
-        counted = self.last.new_zeros(*self.last.shape[:-1], self.classes + 1)
-        counted.scatter_add_(-1, self.last + 1, torch.ones_like(self.last))
-        return counted[..., 1:].float(), counted[..., :1].float()
+        labels, bins = self.last.view(-1, self.last.shape[-1]) + 1, self.classes + 1
+        first = bins * torch.arange(len(labels), device=labels.device).unsqueeze(1)  # bin of each head
+        counted = labels.new_zeros(len(labels) * bins)  # on a GPU, sums are deterministic along a single axis alone
+        counted.scatter_add_(0, (labels + first).flatten(), torch.ones_like(labels).flatten())
+        counted = counted.view(*self.last.shape[:-1], bins).float()
+        return counted[..., 1:], counted[..., :1]
 
 
 class FlexMatch(LastLabels):
