@@ -5,6 +5,9 @@ import inspect
 import re
 import shutil
 import subprocess
+import sys
+import tarfile
+import tomllib
 from importlib import import_module
 from itertools import product
 
@@ -34,6 +37,21 @@ ASSET = ROOT / "assets/fashion-mnist-mini.npz"
 
 def test_docs_parameters_is_what_the_models_say():
     assert (ROOT / "docs/parameters.md").read_text() == reference(), "run `ulfine reference`"
+
+
+def test_the_version_of_pyproject_is_that_of_the_citation_and_of_the_changes():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert read_yaml(ROOT / "CITATION.cff")["version"] == version
+    assert f"\n## {version}\n" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_source_archive_holds_all_that_git_does(tmp_path):
+    succeeded(run(ROOT, sys.executable, "-m", "build", "--sdist", "--outdir", str(tmp_path)))
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        held = {name.partition("/")[2] for name in files.getnames()}
+    assert set(succeeded(run(ROOT, "git", "ls-files")).stdout.split()) - held == set()
 
 
 def test_docs_functions_is_what_the_code_says_and_all_of_it_can_be_imported():
