@@ -34,6 +34,7 @@ def test_test_pictures_get_the_very_logits_of_the_run(trained, monkeypatch, meth
 RIVALS = {
     "tip": {"tune": "none", "rival": {"kind": "tip_adapter", "alpha": 1, "beta": 5.5}},
     "corrected": {"tune": "none", "rival": {"kind": "prior_corrected", "tau": 1}},
+    "daso": rivals.method("daso"),
     "acr": rivals.method("acr") | {"tune": "adapters", "adapter": {"kind": "adaptformer", "width": "auto"}},
 }
 
@@ -43,13 +44,15 @@ def test_rivals_predict_and_are_scored_as_they_were_trained_but_are_not_exported
     monkeypatch.chdir(folder)
     grid = project.PARAMS["grid"] | {"method": list(RIVALS)}
     project.write_params(folder, project.PARAMS | {"grid": grid, "methods": project.PARAMS["methods"] | RIVALS})
-    for method, decides in (("tip", "text"), ("corrected", "text"), ("acr", "balanced")):
+    for method, decides in (("tip", "text"), ("corrected", "text"), ("daso", "linear"), ("acr", "balanced")):
         succeeded(project.stage(folder, "train", **project.CELL, method=method))
         run = Path(RUN.format(f"tiny/{method}"))
         found, logits = load_run(run, "cpu"), read_tensors(run / "logits.safetensors")
         assert found.decides == decides
         assert np.array_equal(found.logits(pictures([Path("pictures/test")]))[decides], logits[f"test.{decides}"])
         succeeded(project.stage(folder, "evaluate", **project.CELL, method=method))
+        weights = run / "weights.safetensors"
+        assert "rival.queue" not in read_tensors(weights)
         scores = read_json(folder / f"results/cells/shapes/tail/tiny/{method}/seed0/metrics.json")
         assert scores["accuracy"] == np.mean(scores["recall"])
         with pytest.raises(ValueError, match="seed0: runs of rivals are not exported"):

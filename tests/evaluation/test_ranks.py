@@ -30,6 +30,13 @@ def test_ranks_are_means_over_blocks_and_ties_are_shared():
     assert found.p_value < 0.01
 
 
+def test_a_baseline_stands_beside_every_backbone():
+    towers = runs({"a": [0.5, 0.9, 0.9, 0.6, 0.7, 0.8], "b": [0.5, 0.8, 0.7, 0.5, 0.6, 0.7]})
+    baseline = runs({"scratch": [0.9] * 6}).assign(backbone="none")
+    found = ranks(pd.concat([towers, baseline]), 0.95)
+    assert found.blocks == 6 and set(found.table.index) == {"a", "b", "scratch"}
+
+
 def test_too_few_methods_or_blocks_have_no_ranks():
     assert ranks(runs({"a": [0.5] * 6, "b": [0.6] * 6}), 0.95) is None
     assert ranks(runs({name: [0.5, 0.6, 0.7, 0.8] for name in "abc"}), 0.95) is None

@@ -37,7 +37,9 @@ def make(params, kind: str, text: torch.Tensor | None = None, **train) -> Rival:
     """A rival of two classes, four unlabeled pictures, and a classifier whose logits are the features themselves."""
     options = Method(**method(kind)).rival
     steps = Train(**params["train"] | {"threshold": 0.7} | train)
-    return make_rival(options, Beginning(steps, linear([[1.0, 0.0], [0.0, 1.0]]), text, PRIOR.log(), pool=4))
+    return make_rival(
+        options, Beginning(steps, linear([[1.0, 0.0], [0.0, 1.0]]), text, PRIOR.log(), pool=5 if kind == "crest" else 4)
+    )
 
 
 def weak(shares: list[list[float]], pictures: list[int] | None = None) -> Weak:
@@ -112,8 +114,8 @@ def test_freematch_follows_confidence_and_balances_predictions(params):
 def test_softmatch_weighs_by_a_truncated_gaussian(params):
     rival = make(params, "softmatch")
     found = rival.targets(weak([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7]]))
-    # predictions: mean (0.6, 0.4), EMA (0.55, 0.45); confidence after alignment:
-    aligned = [(p / 0.55) / (p / 0.55 + (1 - p) / 0.45) for p in (0.9, 0.6, 0.3)]
+    # predictions: mean (0.6, 0.4), also their EMA, which begins there; confidence after alignment:
+    aligned = [(p / 0.6) / (p / 0.6 + (1 - p) / 0.4) for p in (0.9, 0.6, 0.3)]
     confidence = [max(p, 1 - p) for p in aligned]
     mean = 0.25 + 0.5 * sum(confidence) / 3
     variance = 0.5 + 0.5 * sum((c - sum(confidence) / 3) ** 2 for c in confidence) / 2
@@ -140,7 +142,7 @@ def test_simpro_moves_both_priors(params):
     assert rival.unlabeled.tolist() == pytest.approx([0.5 * 0.5 + 0.5 * 0.9, 0.5 * 0.5 + 0.5 * 0.1])
     assert rival.learned.tolist() == pytest.approx([0.4 + 0.5 * 0.45, 0.1 + 0.5 * 0.55])
     rival.adapt(1, step(rival, weak([[0.6, 0.4]]), [[0.5, 0.5]]))  # nothing is kept: only the label counts
-    assert rival.unlabeled.tolist() == pytest.approx([0.7, 0.3])
+    assert rival.estimate().tolist() == pytest.approx([0.7, 0.3])
     assert rival.learned.tolist() == pytest.approx([0.3125, 0.6875])
 
 
@@ -164,7 +166,7 @@ def test_acr_adjusts_targets_and_trains_a_balanced_branch(params):
     assert losses["balanced"].item() == pytest.approx(cross_entropy(adjusted, torch.tensor([1])).item())
     assert losses["balanced_unlabeled"].item() == pytest.approx(-(2 * math.log(0.5) + math.log(0.1)) / 3)
     rival.adapt(0, made)  # the balanced branch is sure of the first two, both of class 0
-    assert rival.estimate.tolist() == pytest.approx([0.75, 0.25])
+    assert rival.estimate().tolist() == pytest.approx([0.75, 0.25])
     found = divergences(torch.tensor([0.75, 0.25]), rival.anchors).exp()
     assert rival.tau.item() == pytest.approx((2 * found[0] / found.sum()).item())
     assert rival.logits(torch.tensor([[1.0, 2.0]]))["balanced"].tolist() == [[1.0, 2.0]]
@@ -184,6 +186,7 @@ def test_daso_blends_with_similarities_by_the_share_of_the_class(params):
     expected = [similar[0].tolist(), (0.25 * torch.tensor([0.4, 0.6]) + 0.75 * similar[1]).tolist()]
     assert found.probabilities.tolist() == [pytest.approx(row) for row in expected]
     counts = [found.labels.tolist().count(k) / 2 for k in (0, 1)]
+    assert torch.equal(rival.final(seen), rival.final(seen))  # which changes nothing
     assert rival.share.tolist() == pytest.approx([0.5 * 0.64 + 0.5 * counts[0], 0.5 * 0.36 + 0.5 * counts[1]])
     strong = (normalize(made.of_strong, dim=-1) / 0.5).log_softmax(-1)
     expected = -3 * (similar * strong).sum(-1).mean()
@@ -192,6 +195,13 @@ def test_daso_blends_with_similarities_by_the_share_of_the_class(params):
 
 def replaced(made: Step, labels: torch.Tensor, features: torch.Tensor) -> Step:
     return Step(**{**vars(made), "labels": labels, "features": features})
+
+
+def test_daso_gives_nothing_to_a_class_that_it_has_not_seen(params):
+    rival = make(params, "daso")
+    rival.seen, rival.queue[0, 0] = torch.tensor([1, 0]), torch.tensor([-1.0, 0.0])
+    # cosines 0 to class 0, whose prototype looks the other way, and -1 to class 1, over 0.5
+    assert rival.similarities(torch.tensor([[0.0, 1.0]])).tolist() == [[0.0, -2.0]]
 
 
 def test_daso_waits_until_it_blends(params):
@@ -227,16 +237,17 @@ def test_crest_adopts_the_rare_classes_first(params):
     assert adoption_rates(torch.tensor([0.2, 0.7, 0.1]), 0.5).tolist() == pytest.approx(
         [(0.2 / 0.7) ** 0.5, (0.1 / 0.7) ** 0.5, 1]
     )
-    rival = make(params, "crest", steps=9)  # rates 0.5 and 1, powers 5/6, 4/6 and 1/2
-    assert [n for n in range(9) if rival.renews(n)] == [3, 6]
+    rival = make(params, "crest", steps=9)  # rates 0.5 and 1, powers 1, 3/4 and 1/2
+    assert [rival.span(n) for n in (0, 2, 3, 8)] == [(0, 3), (0, 3), (3, 6), (6, 9)]
     prior = PriorEstimate((2,), 0)
     prior.observe(torch.tensor([[0.5, 0.5]]), torch.tensor([True]))
-    wanted = torch.tensor([0.8, 0.2]) ** (5 / 6)
+    assert rival.read(torch.zeros(1, 2), prior).softmax(-1)[0].tolist() == pytest.approx([0.8, 0.2])
+    logits = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.4, 0.6], [0.1, 0.9]]).log()
+    rival.renew(logits, torch.tensor([True, True, True, True, False]))
+    assert rival.adopted.tolist() == [0, -1, -1, 1, -1]  # half of three, the most confident; all of one; no copy
+    wanted = torch.tensor([0.8, 0.2]) ** 0.75
     found = rival.read(torch.zeros(1, 2), prior).softmax(-1)
     assert found[0].tolist() == pytest.approx((wanted / wanted.sum()).tolist())
-    rival.renew(torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.4, 0.6]]).log())
-    assert rival.adopted.tolist() == [0, -1, -1, 1]  # half of three, the most confident; all of one
-    assert rival.generation.item() == 2
 
 
 def test_clip_adapter_mixes_adapted_features_and_the_text_classifies(params):

@@ -1,5 +1,6 @@
 """The loop on cached features: small, but the real thing."""
 
+import math
 import shutil
 from itertools import product
 
@@ -129,6 +130,10 @@ def test_a_generation_begins_anew_with_what_was_adopted(params, tmp_path):
 
     object.__setattr__(run.batches, "at", noted)
     run.fit()
+    rates = [row["lr"] for row in run.history.rows.steps]  # after steps 5, 10 and 12
+    assert rates == pytest.approx(
+        [0.05, 0.05 * 0.5 * (1 + math.cos(math.pi / 4)), 0.05 * 0.5 * (1 + math.cos(0.75 * math.pi))]
+    )
     assert [step for step, _, fresh in seen if fresh] == [0, 4, 8]
     assert seen[3][1] is None and (seen[4][1] >= 0).any()
     batch = at(8, seen[8][1])

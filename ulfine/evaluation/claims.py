@@ -126,11 +126,18 @@ def verdicts(tasks: list[tuple[dict[str, str], Sequence[Run]]], options: Claims)
 
 
 def case_of(task: dict[str, str], runs: Sequence[Run], family: str, methods: dict[str, str], rivals: list[str]) -> Case:
-    """A case; its rival is the best of `rivals` on the test pictures, which favours it."""
-    ran = {name: [run.metrics["accuracy"] for run in runs if run.method == name] for name in rivals}
-    means = {name: float(np.mean(values)) for name, values in ran.items() if values}
+    """A case; its rival is the best of `rivals` on the test pictures, which favours it.
+
+    It is chosen among those that share most seeds with ULFine, by these.
+    """
+    seeds = {run.names["seed"] for run in runs if run.method == methods["ulfine"]}
+    shared = {
+        name: [run.metrics["accuracy"] for run in runs if run.method == name and run.names["seed"] in seeds]
+        for name in rivals
+    }
     if rivals:
-        methods = methods | {"rival": max(means, key=means.__getitem__) if means else rivals[0]}
+        best = max(rivals, key=lambda name: (len(shared[name]), np.mean(shared[name] or [0])))
+        methods = methods | {"rival": best}
     return Case(task, family, methods, by_role(runs, methods))
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import pandas as pd
 from scipy.stats import friedmanchisquare, studentized_range
 
+from ulfine.params.names import NO_BACKBONE
+
 METHODS, BLOCKS = 3, 5  # at least
 BLOCK = ["dataset", "split", "backbone", "seed"]
 
@@ -32,6 +34,7 @@ def ranks(runs: pd.DataFrame, level: float) -> Ranks | None:
         runs: a row for each cell, as runs.csv has it.
         level: confidence, as 0.95.
     """
+    runs = with_baselines(runs)
     accuracy = runs.pivot_table(index=BLOCK, columns="method", values="accuracy", sort=False)
     accuracy = accuracy.dropna(axis="columns")
     blocks, methods = accuracy.shape
@@ -45,6 +48,16 @@ def ranks(runs: pd.DataFrame, level: float) -> Ranks | None:
         critical_difference(methods, blocks, level),
         float(friedmanchisquare(*(accuracy[name] for name in accuracy)).pvalue),
     )
+
+
+def with_baselines(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs without a backbone, repeated for each backbone beside them."""
+    without = runs["backbone"] == NO_BACKBONE
+    backbones = runs.loc[~without, "backbone"].unique()
+    if not without.any() or not len(backbones):
+        return runs
+    repeated = [runs[without].assign(backbone=name) for name in backbones]
+    return pd.concat([runs[~without], *repeated], ignore_index=True)
 
 
 def critical_difference(methods: int, blocks: int, level: float) -> float:

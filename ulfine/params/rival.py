@@ -32,7 +32,7 @@ class SoftMatch(Section):
 
     kind: Literal["softmatch"] = Field(description="weights by a truncated Gaussian of the confidence")
     decay: Decay = Field(description="EMA decay of mean and variance of the confidence, and of predictions; 0.999")
-    width: float = Field(gt=0, description="n_sigma: standard deviations are divided by half of it; 2 in its code")
+    width: float = Field(gt=0, description="n: the standard deviation is divided by it; 2 in its code")
 
 
 class DebiasPL(Section):

@@ -180,7 +180,7 @@ class Batches:
         pool = self.indices["unlabeled"]
         positions = shuffled(len(pool), size * self.train.unlabeled_ratio, step, self._orders[UNLABELED])
         pool = pool[positions]
-        own = ~self._labeled[pool]
+        own = ~self.labeled[pool]
         truth = np.where(own, self.labels[pool], -1)
         return Batch(
             views,
@@ -193,7 +193,7 @@ class Batches:
         )
 
     @cached_property
-    def _labeled(self) -> np.ndarray:
+    def labeled(self) -> np.ndarray:
         """(N,) whether a training picture is labeled."""
         mask = np.zeros(len(self.labels), bool)
         mask[self.indices["labeled"]] = True

@@ -134,12 +134,19 @@ class Learner(nn.Module):
         """Pseudo-labels of (..., U, D) weak features of a batch."""
         logits = self._adjusted(self.logits(weak)[self.decides("pseudo_labels")])
         self.prior.observe(logits.softmax(dim=-1), self._shared(batch.own, 1))
-        read = self._read(logits)
-        return self.rival.targets(Weak(read, logits, weak, batch.pictures, batch.own))
+        return self.rival.targets(Weak(self._read(logits), logits, weak, batch.pictures, batch.own))
 
-    def pseudo_logits(self, logits: Tensor) -> Tensor:
-        """(..., U, K) logits of the classifier that makes pseudo-labels to those that they are read from."""
-        return self._read(self._adjusted(logits))
+    def pool_logits(self, features: Tensor) -> dict[str, Tensor]:
+        """`all_logits` as pseudo-labels would be read from them; `pseudo` are those that a step reads."""
+        found = {name: self._adjusted(logits) for name, logits in self.all_logits(features).items()}
+        read = {name: self._read(logits) for name, logits in found.items()}
+        decides = self.decides("pseudo_labels")
+        return read | {"pseudo": self.rival.final(Weak(read[decides], found[decides], features))}
+
+    def unlabeled_share(self) -> Tensor:
+        """(..., K) estimated prior of the unlabeled pictures: a rival's own, or P_u."""
+        own = self.rival.estimate()
+        return self.prior.share() if own is None else own
 
     def _read(self, logits: Tensor) -> Tensor:
         return self.rival.read(self._aligned(logits), self.prior)

@@ -65,9 +65,9 @@ class Loop:
         self.average = WeightAverage(learner, train.ema_decay)
         self.optimizer = make_optimizer(learner, train)
         self.adopted: np.ndarray | None = None  # of a rival
-        free = {name: weight for name, weight in learner.named_parameters() if weight.requires_grad}
-        renews = any(map(learner.rival.renews, range(train.steps)))
-        self.initial = {name: weight.detach().clone() for name, weight in free.items()} if renews else {}
+        _, until = learner.rival.span(0)
+        trained = learner.trained() if until < train.steps else {}
+        self.initial = {name: each.clone() for name, each in trained.items() if not name.startswith("rival.")}
         self.operations: Operations | None = None  # counted on the first step
         self.views = 0  # that passed with a gradient so far
         self._compiled = False
@@ -100,26 +100,32 @@ class Loop:
         return Cost(self._seconds(), self.train.steps * images, flops, self._joules())
 
     def _step(self, step: int) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * rate_factor(step, self.train.steps, self.train.schedule, self.train.warmup)
-        if self.learner.rival.renews(step):
+        first, until = self.learner.rival.span(step)
+        if 0 < step == first:
             self._renew()
+        factor = rate_factor(step - first, until - first, self.train.schedule, self.train.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
         with advising("a smaller train.batch_size or train.unlabeled_ratio takes less"):
             batch = self.batches.at(step, self.adopted)
             done = self._done if self.operations else self._counted
             losses, result = done(batch, step)
-        self.average.update(step + 1)
+        self.average.update(step + 1 - first)
         self.history.add(losses, result.targets, batch)
         self.views += result.passed
 
     def _renew(self) -> None:
         """Begin anew, with what a rival adopts from the pool by the weights of now."""
         pool = self.batches.indices["unlabeled"]
-        logits = predict(self.learner, self.batches.views, "train", pool, classify=self.learner.logits)["linear"]
+        with self.average.applied():
+            logits = predict(self.learner, self.batches.views, "train", pool, classify=self.learner.logits)["linear"]
         self.learner.train()
-        self.learner.rival.renew(torch.from_numpy(logits).to(self.learner.log_prior.device))
+        own = torch.from_numpy(~self.batches.labeled[pool])
+        self.learner.rival.renew(
+            *(values.to(self.learner.log_prior.device) for values in (torch.from_numpy(logits), own))
+        )
         self.learner.load_state_dict(self.initial, strict=False)
-        self.optimizer.state.clear()
+        self.optimizer = make_optimizer(self.learner, self.train)
         self.average = WeightAverage(self.learner, self.train.ema_decay)
         self._adopt()
 
@@ -136,7 +142,7 @@ class Loop:
 
     def _counted(self, batch: Batch, step: int) -> tuple[dict[str, Tensor], Step]:
         """The same on the first step, which stands for all in the count of operations: they add up view by view."""
-        if self.learner.tuning.cached and self.learner.rival.counts_as_fixmatch():
+        if self.learner.tuning.cached and self.learner.rival.costs_as_fixmatch:
             size = self.train.batch_size
             self.operations = Operations(head_flops(self.learner, size, size * self.train.unlabeled_ratio))
             return self._done(batch, step)
@@ -181,7 +187,7 @@ class Loop:
     def _log(self, done: int) -> str:
         """Close a row of history.csv, and say it in short."""
         rate, learner = self.optimizer.param_groups[0]["lr"], self.learner
-        row = self.history.close_row(done, rate, learner.prior.share(), learner.classifiers())
+        row = self.history.close_row(done, rate, learner.unlabeled_share(), learner.classifiers())
         if not math.isfinite(row["loss"]):
             raise ValueError(f"loss is {row['loss']} at step {done}; a smaller train.lr may help")
         self.tell(row)

@@ -121,7 +121,8 @@ def train(
     validate = validation(learner, views, inputs) if "validation" in inputs.evaluated() else list
     loop = Loop(learner, batches, options, history, checkpoint, validate, tell)
     cost = loop.run()
-    weights = {name: tensor.cpu().numpy() for name, tensor in learner.trained().items()}
+    spared = {f"rival.{name}" for name in learner.rival.training_only}
+    weights = {name: tensor.cpu().numpy() for name, tensor in learner.trained().items() if name not in spared}
     with loop.average.applied():
         return Result(
             _predictions(learner, views, inputs),
@@ -204,15 +205,13 @@ def _predictions(learner: Learner, views: Views, inputs: Inputs) -> dict[str, np
         found = predict(learner, views, part, indices, learner.options.test_crops, classify)
         logits |= {f"{name}.{classifier}": values for classifier, values in found.items()}
         logits[f"{name}.labels"] = inputs.store.labels[part][indices]
-    device = learner.log_prior.device
-    for name, values in predict(learner, views, "train", inputs.pool, classify=learner.all_logits).items():
-        pseudo = learner.pseudo_logits(torch.from_numpy(values).to(device))
-        if name == learner.decides("pseudo_labels"):
-            logits["unlabeled.pseudo"] = pseudo.cpu().numpy()
-        if learner.text is not None:  # what each classifier would make of the pool, without its logits, which are many
-            confidence, label = pseudo.softmax(dim=-1).max(dim=-1)
-            logits[f"unlabeled.{name}.confidence"] = confidence.cpu().numpy()
-            logits[f"unlabeled.{name}.label"] = label.cpu().numpy().astype(np.int32)
+    pool = predict(learner, views, "train", inputs.pool, classify=learner.pool_logits)
+    logits["unlabeled.pseudo"] = pool.pop("pseudo")
+    if learner.text is not None:  # what each classifier would make of the pool, without its logits, which are many
+        for name, values in pool.items():
+            confidence, label = torch.from_numpy(values).softmax(dim=-1).max(dim=-1)
+            logits[f"unlabeled.{name}.confidence"] = confidence.numpy()
+            logits[f"unlabeled.{name}.label"] = label.numpy().astype(np.int32)
     logits["unlabeled.labels"] = inputs.store.labels["train"][inputs.pool]
     return logits
 
@@ -224,7 +223,7 @@ def _summary(learner: Learner, inputs: Inputs) -> dict[str, Any]:
         "threshold": learner.options.threshold,
         "trainable_params": learner.trainable(),
         "prior": {
-            "estimate": learner.prior.share().tolist() if learner.options.unlabeled_ratio else None,
+            "estimate": learner.unlabeled_share().tolist() if learner.options.unlabeled_ratio else None,
             "truth": None if inputs.pool_share is None else inputs.pool_share.tolist(),
         },
     }

@@ -25,6 +25,7 @@ class ACR(Rival):
 
     decides = "balanced"
     needs_all = True
+    costs_as_fixmatch = False
 
     def __init__(self, options: Options, beginning: Beginning) -> None:
         super().__init__(beginning)
@@ -32,7 +33,7 @@ class ACR(Rival):
         self.balanced = deepcopy(beginning.linear)
         self.register_buffer("log_prior", beginning.log_prior, persistent=False)
         self.register_buffer("anchors", _anchors(beginning.log_prior.exp()), persistent=False)
-        self.register_buffer("estimate", torch.full(beginning.shape, 1 / beginning.shape[-1]))
+        self.register_buffer("share", torch.full(beginning.shape, 1 / beginning.shape[-1]))
         self.register_buffer("tau", torch.full(beginning.heads, float(options.tau)))
         self.of_balanced: PseudoLabels | None = None  # of the batch at work
         self.counted: Tensor | None = None
@@ -46,11 +47,19 @@ class ACR(Rival):
         threshold = self.train_options.threshold
         plain, own = pseudo_labels(weak.raw, threshold), pseudo_labels(self.balanced(weak.features), threshold)
         fixed = pseudo_labels(adjusted(weak.raw, self.log_prior, self.options.tau), threshold)
-        moving = pseudo_labels(weak.raw - self.tau[..., None, None] * self.log_prior, threshold)
+        moving = pseudo_labels(self.final(weak), threshold)
         self.of_balanced = fixed.keeping(fixed.kept | own.kept)
         members = (own.kept & weak.own).to(weak.raw.dtype)
         self.counted = (members.unsqueeze(-2) @ F.one_hot(own.labels, weak.raw.shape[-1]).to(members.dtype)).squeeze(-2)
         return moving.keeping(moving.kept | plain.kept)
+
+    def final(self, weak: Weak) -> Tensor:
+        """Of the standard classifier, by the adjustment of now."""
+        return weak.raw - self.tau[..., None, None] * self.log_prior
+
+    def estimate(self) -> Tensor:
+        """By the balanced classifier."""
+        return self.share
 
     def losses(self, step: Step) -> dict[str, Tensor]:
         """Both losses of the balanced classifier."""
@@ -61,10 +70,10 @@ class ACR(Rival):
     def adapt(self, number: int, step: Step) -> None:  # noqa: ARG002
         """Move the estimate, where the balanced classifier was confident, and the adjustment."""
         total = self.counted.sum(-1, keepdim=True)
-        moved = between(self.counted / total.clamp_min(1), self.estimate, self.options.decay, 1)
+        moved = between(self.counted / total.clamp_min(1), self.share, self.options.decay, 1)
         if number >= self.begin:
-            self.estimate = torch.where(total > 0, moved, self.estimate)
-            self.tau = self.options.tau * divergences(self.estimate, self.anchors).softmax(-1)[..., 0]
+            self.share = torch.where(total > 0, moved, self.share)
+            self.tau = self.options.tau * divergences(self.share, self.anchors).softmax(-1)[..., 0]
 
 
 def divergences(prior: Tensor, anchors: Tensor) -> Tensor:

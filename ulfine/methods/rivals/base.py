@@ -43,8 +43,8 @@ class Weak:
     logits: Tensor  # (..., U, K) as `Rival.read` gave them
     raw: Tensor  # (..., U, K) before that
     features: Tensor  # (..., U, D)
-    pictures: Tensor  # (U,) positions in the unlabeled pool
-    own: Tensor  # (U,) bool, false for a labeled picture's copy
+    pictures: Tensor | None = None  # (U,) positions in the unlabeled pool
+    own: Tensor | None = None  # (U,) bool, false for a labeled picture's copy
 
 
 class Rival(nn.Module):
@@ -53,6 +53,8 @@ class Rival(nn.Module):
     decides: ClassVar[str | None] = None  # the classifier of its own whose class is the prediction
     needs_all: ClassVar[bool] = False  # strong views pass whether or not their pseudo-label is kept
     trains_linear: ClassVar[bool] = True
+    costs_as_fixmatch: ClassVar[bool] = True  # a step has no other products of matrices
+    training_only: ClassVar[tuple[str, ...]] = ()  # buffers that a checkpoint needs and a finished run does not
     together: ClassVar[bool] = True  # many heads train as one
 
     def __init__(self, beginning: Beginning) -> None:
@@ -67,6 +69,14 @@ class Rival(nn.Module):
         """(..., U, K) logits that pseudo-labels are read from. prior: P_u."""
         return logits
 
+    def final(self, weak: Weak) -> Tensor:
+        """(..., U, K) logits of the pseudo-labels that it would make now; changes nothing."""
+        return weak.logits
+
+    def estimate(self) -> Tensor | None:
+        """(..., K) its own estimate of the unlabeled pictures' prior; None: P_u."""
+        return None
+
     def targets(self, weak: Weak) -> PseudoLabels:
         """Pseudo-labels; may change its state."""
         return pseudo_labels(weak.logits, self.train_options.threshold)
@@ -79,20 +89,16 @@ class Rival(nn.Module):
         """Losses of its own, and those that stand in the place of `train.losses` of the same name."""
         return {}
 
-    def renews(self, number: int) -> bool:  # noqa: ARG002
-        """Whether all begins anew at step `number`."""
-        return False
+    def span(self, number: int) -> tuple[int, int]:  # noqa: ARG002
+        """Step `number` belongs to a training from this step to before that one; the next one begins anew."""
+        return 0, self.train_options.steps
 
-    def renew(self, logits: Tensor) -> None:
-        """Change its state for a new beginning. logits: (N, K) linear ones of the pool."""
+    def renew(self, logits: Tensor, own: Tensor) -> None:
+        """Change its state for a new beginning. logits: (N, K) linear ones of the pool. own: (N,) no labeled copy."""
 
     def adoptions(self) -> Tensor | None:
         """(N,) classes of pool pictures that count as labeled, -1 for the others; None: it never adopts any."""
         return None
-
-    def counts_as_fixmatch(self) -> bool:
-        """Whether a step has the matrix products of FixMatch alone, for the count of operations."""
-        return not list(self.parameters())
 
     def adapt(self, number: int, step: Step) -> None:
         """Change its state after step `number`, from 0; without a gradient."""

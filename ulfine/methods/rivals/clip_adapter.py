@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ulfine.methods.losses import Step, logit_adjusted
-from ulfine.methods.rivals.base import Beginning, Rival
+from ulfine.methods.rivals.base import Beginning, Rival, Weak
 from ulfine.params.rival import CLIPAdapter as Options
 
 
@@ -21,6 +21,7 @@ class CLIPAdapter(Rival):
     decides = "adapted"
     needs_all = True
     trains_linear = False
+    costs_as_fixmatch = False
 
     def __init__(self, options: Options, beginning: Beginning) -> None:
         super().__init__(beginning)
@@ -42,6 +43,10 @@ class CLIPAdapter(Rival):
         mixed = F.normalize(torch.lerp(features, adapted, self.ratio), dim=-1)
         scale = self.scale[..., None, None] if isinstance(self.scale, Tensor) else self.scale
         return {"adapted": scale * mixed @ self.text.mT}
+
+    def final(self, weak: Weak) -> Tensor:
+        """Those of adapted features."""
+        return self.logits(weak.features)["adapted"]
 
     def losses(self, step: Step) -> dict[str, Tensor]:
         """`labeled`, of adapted features."""

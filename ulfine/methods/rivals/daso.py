@@ -21,6 +21,8 @@ class DASO(Rival):
     """A queue of labeled features, and the shares of pseudo-labels."""
 
     needs_all = True
+    costs_as_fixmatch = False
+    training_only = ("queue",)
 
     def __init__(self, options: Options, beginning: Beginning) -> None:
         super().__init__(beginning)
@@ -33,31 +35,36 @@ class DASO(Rival):
         self.similarity: Tensor | None = None  # (..., U, K) q of the batch at work
 
     def prototypes(self) -> Tensor:
-        """(K, D) mean features; zero for a class without one."""
+        """(K, D) mean features; zero for a class without any."""
         return self.queue.sum(1) / self.seen.clamp(1, self.options.queue).unsqueeze(-1)
 
     def similarities(self, features: Tensor) -> Tensor:
-        """(..., U, K) cosines over the temperature. features: (..., U, D)."""
-        rows = F.normalize(self.prototypes(), dim=-1)
-        return F.normalize(features, dim=-1) @ rows.T / self.options.prototype_temperature
+        """(..., U, K) cosines over the temperature, -1 for a class not seen yet. features: (..., U, D)."""
+        cosines = F.normalize(features, dim=-1) @ F.normalize(self.prototypes(), dim=-1).T
+        return cosines.masked_fill(self.seen == 0, -1) / self.options.prototype_temperature
 
-    def targets(self, weak: Weak) -> PseudoLabels:
+    def final(self, weak: Weak) -> Tensor:
         """Blended, once enough steps are done."""
-        linear = pseudo_labels(weak.logits, 0)
-        self.similarity = self.similarities(weak.features).softmax(-1)
+        linear, similarity = pseudo_labels(weak.logits, 0), self.similarities(weak.features).softmax(-1)
         powered = self.share ** (1 / self.options.temperature)
         blend = (powered / powered.amax(-1, keepdim=True)).gather(-1, linear.labels) * (self.done >= self.begin)
-        mixed = torch.lerp(linear.probabilities, self.similarity.expand_as(linear.probabilities), blend.unsqueeze(-1))
-        found = pseudo_labels(mixed.log(), self.train_options.threshold)
-        counted = F.one_hot(found.labels, self.share.shape[-1]).to(mixed.dtype)
+        return torch.lerp(linear.probabilities, similarity.expand_as(linear.probabilities), blend.unsqueeze(-1)).log()
+
+    def targets(self, weak: Weak) -> PseudoLabels:
+        """Blended; their shares are counted."""
+        found = pseudo_labels(self.final(weak), self.train_options.threshold)
+        self.similarity = self.similarities(weak.features).softmax(-1)
+        counted = F.one_hot(found.labels, self.share.shape[-1]).to(found.probabilities.dtype)
         self.share = between(counted.mean(-2), self.share, self.options.decay, 1)
         return found
 
     def losses(self, step: Step) -> dict[str, Tensor]:
         """Semantic alignment; it trains the features alone."""
+        if not step.of_strong.requires_grad:
+            return {}
         strong = self.similarities(step.of_strong).log_softmax(-1)
         loss = -(self.similarity * strong).sum(-1).mean(-1) * (self.done >= self.begin)
-        return {"alignment": self.options.alignment * loss} if step.of_strong.requires_grad else {}
+        return {"alignment": self.options.alignment * loss}
 
     def adapt(self, number: int, step: Step) -> None:  # noqa: ARG002
         """Put the labeled features of the batch into the queue, in the place of the oldest."""

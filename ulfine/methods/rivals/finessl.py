@@ -23,6 +23,7 @@ class FineSSL(LastLabels):
     """The margins, and the second classifier."""
 
     needs_all = True
+    costs_as_fixmatch = False
 
     def __init__(self, options: Options, beginning: Beginning) -> None:
         super().__init__(beginning)

@@ -21,6 +21,8 @@ TINY = 1e-12
 class FreeMatch(Rival):
     """Self-adaptive thresholds, and fairness."""
 
+    costs_as_fixmatch = False
+
     def __init__(self, options: Options, beginning: Beginning) -> None:
         super().__init__(beginning)
         self.options = options

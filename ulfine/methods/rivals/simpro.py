@@ -20,6 +20,8 @@ from ulfine.params.rival import SimPro as Options
 class SimPro(Rival):
     """Two priors that follow the pseudo-labels."""
 
+    costs_as_fixmatch = False
+
     def __init__(self, options: Options, beginning: Beginning) -> None:
         super().__init__(beginning)
         self.options = options
@@ -34,6 +36,10 @@ class SimPro(Rival):
         """The prior of all that is learned from, twice."""
         log = self.learned.clamp_min(FLOOR).log()
         return log, log
+
+    def estimate(self) -> Tensor:
+        """pi."""
+        return self.unlabeled
 
     def adapt(self, number: int, step: Step) -> None:  # noqa: ARG002
         """Move both priors by one batch."""

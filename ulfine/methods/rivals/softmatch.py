@@ -9,6 +9,7 @@ import torch
 
 from ulfine.methods.fixmatch import PseudoLabels, pseudo_labels
 from ulfine.methods.heads import between
+from ulfine.methods.prior import PriorEstimate
 from ulfine.methods.rivals.base import Beginning, Rival, Weak
 from ulfine.params.rival import SoftMatch as Options
 
@@ -24,13 +25,13 @@ class SoftMatch(Rival):
         uniform = torch.full(beginning.shape, 1 / beginning.shape[-1])
         self.register_buffer("mean", uniform[..., :1].clone())
         self.register_buffer("variance", torch.ones_like(self.mean))
-        self.register_buffer("prediction", uniform.clone())
+        self.prediction = PriorEstimate(beginning.shape, options.decay)
 
     def targets(self, weak: Weak) -> PseudoLabels:
         """Every label takes part, by its weight."""
         found, decay = pseudo_labels(weak.logits, 0), self.options.decay
-        self.prediction = between(found.probabilities.mean(-2), self.prediction, decay, 1)
-        aligned = found.probabilities / self.prediction.clamp_min(TINY).unsqueeze(-2)
+        self.prediction.observe(found.probabilities, weak.own.expand(found.labels.shape))
+        aligned = found.probabilities / self.prediction.share().clamp_min(TINY).unsqueeze(-2)
         confidence = (aligned / aligned.sum(-1, keepdim=True)).amax(-1)
         self.mean = between(confidence.mean(-1, keepdim=True), self.mean, decay, 1)
         self.variance = between(confidence.var(-1, keepdim=True), self.variance, decay, 1)
