@@ -19,17 +19,8 @@ from tests.helpers.project import PARAMS, ROOT, make_project, run, succeeded, wr
 pytestmark = pytest.mark.slow
 
 AT = "--dataset shapes --split tail"
-TRAINED = [
-    "lp",
-    "lft",
-    "fft",
-    "ulfine",
-    "frozen",
-    "projection",
-    "adamw",
-    "bias",
-    *(kind for kind in rivals.CONSTANTS if kind != "crest"),
-]  # which waits, once a generation
+RIVALS = [kind for kind in rivals.CONSTANTS if kind != "crest"]  # which waits, once a generation
+TRAINED = ["lp", "lft", "fft", "ulfine", "frozen", "projection", "adamw", "bias", *RIVALS]
 FIRST = ["resolve", "data --dataset shapes", "backbone --backbone tiny", f"split {AT} --seed 0"]
 FEATURES = f"features {AT} --backbone tiny --seed 0"
 # What may wait for the device: the number of views that pass, once a step; and what logs, predictions and the end read.
