@@ -35,6 +35,14 @@ def cell(method: str, seed: int, accuracy: float, params: int = 10, **changes) -
     return names | values | {"trainable_params": params, "params_digest": "x", "stand_in": True} | changes
 
 
+def test_a_method_that_trains_nothing_but_depends_on_the_labeled_pictures_counts_its_seeds():
+    cells = [cell("tip_adapter", seed, 0.2 + seed / 10, params=0) for seed in range(3)]
+    cells += [cell("lp", seed, 0.5) for seed in range(3)]
+    table = with_intervals(summary_table(runs_table(cells)), cells, 1000).set_index("method")
+    assert table.loc["tip_adapter", "n"] == 3 and table.loc["tip_adapter", "accuracy_sd"] == pytest.approx(0.1)
+    assert table.loc["tip_adapter", "accuracy_low"] < 0.3 < table.loc["tip_adapter", "accuracy_high"]
+
+
 def test_a_row_for_each_cell_in_the_columns_of_the_design():
     runs = runs_table([cell("lp", 0, 0.6), cell("lp", 1, 0.8)])
     expected = """dataset split backbone method seed

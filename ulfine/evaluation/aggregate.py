@@ -117,13 +117,15 @@ def sweep_table(sweeps: list[tuple[dict[str, Any], list[dict[str, str]]]]) -> pd
 def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
     """summary.csv: mean, standard deviation (n - 1) and number of seeds.
 
-    A method that trains nothing has no randomness: n = 1 on however many splits, and a standard deviation only where
-    its scores differ, as those of class groups do when each seed draws which classes are tail.
+    A method that trains nothing, and scores the same each time, has no randomness: n = 1 on however many splits, and a
+    standard deviation only where its scores differ, as those of class groups do when each seed draws which classes are
+    tail.
     """
     grouped = runs.groupby(GROUP, sort=False)
     table = grouped[["trainable_params", "stand_in"]].first()
     table.insert(0, "n", grouped.size())
-    constant = table["trainable_params"] == 0
+    spread = grouped["accuracy"].agg(lambda values: values.max() - values.min())
+    constant = (table["trainable_params"] == 0) & (spread < ROUNDING)
     table.loc[constant, "n"] = 1
     for score in [*SCORES, *MORE]:
         # a score that some seed lacks is unknown, not the mean of the others
@@ -157,7 +159,7 @@ def _compared(groups: dict[tuple, dict[int, dict[str, Any]]], names: tuple, vers
     """A row of `with_intervals`."""
     own, other = groups[names], groups[versus]
     values = [cell["accuracy"] for cell in own.values()]
-    constant = not next(iter(own.values()))["trainable_params"]
+    constant = not next(iter(own.values()))["trainable_params"] and max(values) - min(values) < ROUNDING
     row = _ends("accuracy", None if constant else t_interval(values, ALPHA))
     row["versus"] = None if versus == names else versus[-1]
     for score in MEMBERS:
