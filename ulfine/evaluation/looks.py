@@ -3,6 +3,7 @@
 A method has the same colour, line and marker everywhere.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ OWN = {  # by the role a method has in the paper
 OTHERS = ("#009e73", "#cc79a7", "#b8a800")
 LINES = ("-", "--", ":", "-.")
 MARKERS = "osD^vPX*<>"
+MANY, COLUMN, LINE = 12, 1.75, 0.18  # entries of a legend; inches of a long name, and of a line
 STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "ulfine", "pdf.fonttype": 42, "font.size": 9, "axes.titlesize": 9,
     "axes.spines.top": False, "axes.spines.right": False, "figure.facecolor": "none", "axes.facecolor": "none",
@@ -91,4 +93,8 @@ def shared_legend(figure: Figure, methods: Iterable[str], looks: Looks, *, lines
                marker="" if lines else looks.of(name).marker, label=name)
         for name in methods
     ]  # fmt: skip
-    figure.legend(handles=handles, ncols=min(len(handles), 6), loc="outside upper center", fontsize=8)
+    columns = min(len(handles), 6)
+    if len(handles) > MANY:  # they take room of their own, or nothing is left for the axes
+        columns = max(1, int(figure.get_figwidth() / COLUMN))
+        figure.set_figheight(figure.get_figheight() + LINE * math.ceil(len(handles) / columns))
+    figure.legend(handles=handles, ncols=columns, loc="outside upper center", fontsize=8)
