@@ -83,7 +83,17 @@ def log_counts(axes: Axes) -> None:
 
 def legend(axes: Axes, number: int) -> None:
     """Place a legend of so many entries above the axes."""
-    axes.legend(ncols=min(number, 6), loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8)
+    columns = legend_columns(axes.figure, number)
+    axes.legend(ncols=columns, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8)
+
+
+def legend_columns(figure: Figure, number: int) -> int:
+    """Columns of a legend above a figure, which grows where many entries would leave nothing for the axes."""
+    if number <= MANY:
+        return min(number, 6)
+    columns = max(1, int(figure.get_figwidth() / COLUMN))
+    figure.set_figheight(figure.get_figheight() + LINE * math.ceil(number / columns))
+    return columns
 
 
 def shared_legend(figure: Figure, methods: Iterable[str], looks: Looks, *, lines: bool = True) -> None:
@@ -93,8 +103,5 @@ def shared_legend(figure: Figure, methods: Iterable[str], looks: Looks, *, lines
                marker="" if lines else looks.of(name).marker, label=name)
         for name in methods
     ]  # fmt: skip
-    columns = min(len(handles), 6)
-    if len(handles) > MANY:  # they take room of their own, or nothing is left for the axes
-        columns = max(1, int(figure.get_figwidth() / COLUMN))
-        figure.set_figheight(figure.get_figheight() + LINE * math.ceil(len(handles) / columns))
+    columns = legend_columns(figure, len(handles))
     figure.legend(handles=handles, ncols=columns, loc="outside upper center", fontsize=8)
