@@ -150,17 +150,16 @@ def with_intervals(summary: pd.DataFrame, cells: list[dict[str, Any]], draws: in
     for names, members in groups.items():
         if next(iter(members.values()))["trainable_params"]:
             first.setdefault(names[:-1], names)
-    every = summary[GROUP].itertuples(index=False, name=None)
-    rows = [_compared(groups, names, first.get(names[:-1], names), draws) for names in every]
+    every = zip(summary[GROUP].itertuples(index=False, name=None), summary["n"], strict=True)
+    rows = [_compared(groups, names, first.get(names[:-1], names), n, draws) for names, n in every]
     return pd.concat([summary, pd.DataFrame(rows, index=summary.index)], axis=1)
 
 
-def _compared(groups: dict[tuple, dict[int, dict[str, Any]]], names: tuple, versus: tuple, draws: int) -> dict:
-    """A row of `with_intervals`."""
+def _compared(groups: dict[tuple, dict[int, dict[str, Any]]], names: tuple, versus: tuple, n: int, draws: int) -> dict:
+    """A row of `with_intervals`. n: as `summary_table` counts, 1 for a method without randomness."""
     own, other = groups[names], groups[versus]
     values = [cell["accuracy"] for cell in own.values()]
-    constant = not next(iter(own.values()))["trainable_params"] and max(values) - min(values) < ROUNDING
-    row = _ends("accuracy", None if constant else t_interval(values, ALPHA))
+    row = _ends("accuracy", t_interval(values, ALPHA) if n > 1 else None)
     row["versus"] = None if versus == names else versus[-1]
     for score in MEMBERS:
         pairs = [] if versus == names else paired(own, other)

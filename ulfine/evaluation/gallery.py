@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from ulfine.evaluation import figures
 from ulfine.evaluation.loaded import methods_of
 from ulfine.evaluation.looks import STYLE, Looks
-from ulfine.evaluation.ranks import ranks
 from ulfine.evaluation.report import Study
 from ulfine.evaluation.tables import title
 
@@ -40,12 +39,12 @@ def gallery(study: Study) -> Iterator[Drawn]:
                 "others: their mean, and the best. A flat line is a constant that does not matter."
             )
             yield Drawn("ablations", f"sensitivity-{name}", caption, figure)
-        if (found := ranks(study.tables["runs"], study.claims["level"])) is not None:
+        if study.ranks is not None:
             caption = (
                 "Mean rank of each method over splits and seeds, with bars of half a critical difference: two methods "
                 "differ where their bars do not overlap."
             )
-            yield Drawn("ranks", "ranks", caption, figures.ranks(found, looks))
+            yield Drawn("ranks", "ranks", caption, figures.ranks(study.ranks, looks))
         if (figure := figures.cost(study.tables["cost"], study.tables["runs"], looks)) is not None:
             caption = "Accuracy against what a training costs, a point for each run; better is up and to the left."
             yield Drawn("cost", "cost", caption, figure)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from ulfine.evaluation.aggregate import STAND_IN, mixed_devices
 from ulfine.evaluation.loaded import Loaded, methods_of
 from ulfine.evaluation.page import Code, Drawings, Part, Table
 from ulfine.evaluation.pictures import Shown
-from ulfine.evaluation.ranks import ranks
+from ulfine.evaluation.ranks import Ranks, ranks
 from ulfine.evaluation.tables import (
     MAIN,
     Task,
@@ -90,6 +91,11 @@ class Study:
     samples: list[tuple[str, list[Shown]]]  # pictures of each split, and of which
     published: pd.DataFrame  # assets/published.csv
     citation: dict[str, Any]  # CITATION.cff
+
+    @cached_property
+    def ranks(self) -> Ranks | None:
+        """Its methods by rank."""
+        return ranks(self.tables["runs"], self.claims["level"])
 
     def run_families(self, runs: Sequence[Loaded]) -> list[str]:
         """Families of which a method was run that no other one has; the first of all where there is none."""
@@ -182,7 +188,7 @@ def main_part(study: Study) -> Part:
 
 def rank_part(study: Study, drawings: list[Any]) -> Part:
     """The methods by their mean rank."""
-    found = ranks(study.tables["runs"], study.claims["level"])
+    found = study.ranks
     if found is None:
         return Part("ranks", "Ranks")
     text = (

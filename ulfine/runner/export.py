@@ -55,7 +55,7 @@ def export(run: Path, folder: Path, onnx: bool) -> None:
     facts = _facts(found, encoder)
     with new_folder(folder) as part:
         _write_weights(part, found, encoder)
-        if isinstance(encoder, UnitFeatures):
+        if found.tower:
             save_file(_rows(encoder, logits), part / CLASSIFIER)
         write_json(part / FACTS, facts)
         if onnx:
@@ -105,15 +105,15 @@ def _facts(run: Run, encoder: nn.Module) -> dict[str, Any]:
         "classes": run.store.classes,
         "decides": run.decides,
         "fusion": dlf and {"align": dlf.align, "eta": dlf.eta},
-        "projection": _projection(encoder),
+        "projection": _projection(encoder) if run.tower else None,
         "resize": run.resize,
         "side": run.store.meta["resolution"],
     }
 
 
-def _projection(encoder: nn.Module) -> str | None:
-    """Whose projection is to be taken off, as the classifiers stand before it."""
-    if not isinstance(encoder, UnitFeatures) or encoder.encoder.backbone.feature_space == "joint":
+def _projection(encoder: UnitFeatures) -> str | None:
+    """Whose projection is to be taken off, where the classifiers stand before it."""
+    if encoder.encoder.backbone.feature_space == "joint":
         return None
     return "timm" if isinstance(encoder.encoder.visual, TimmModel) else "open_clip"
 
@@ -146,9 +146,11 @@ def _fits_open_clip(visual: nn.Module, own: dict[str, Tensor], native: dict[str,
 
 def _changed(tower: ImageTower) -> dict[str, Tensor]:
     """The weights of a tower that training changed, by open_clip's names; low-rank updates are merged."""
-    found = {name: weight.detach() for name, weight in tower.named_parameters() if weight.requires_grad}
-    for name in [name for name in found if ".parametrizations." in name]:
-        del found[name]
+    found = {
+        name: weight.detach()
+        for name, weight in tower.named_parameters()
+        if weight.requires_grad and ".parametrizations." not in name
+    }
     for name, module in tower.named_modules():
         for key in module.parametrizations if is_parametrized(module) else ():
             found[f"{name}.{key}"] = getattr(module, key).detach()
@@ -157,7 +159,7 @@ def _changed(tower: ImageTower) -> dict[str, Tensor]:
         found["visual.proj"] = projection.T
     elif projection is not None:
         found["visual.head.proj.weight"] = projection
-    return {name: weight.contiguous() for name, weight in found.items()}
+    return found
 
 
 def _write_towers(part: Path, run: Run, state: dict[str, Tensor]) -> None:

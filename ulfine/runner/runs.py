@@ -59,6 +59,11 @@ class Run:
         """Set threads as the run had them, and determinism, and return the device."""
         return prepare(self.config.runtime.model_copy(update={"device": device}))
 
+    def inputs(self, space: str | None) -> Inputs:
+        """What it read. space: in which its classifiers work; None without a tower."""
+        features = Features(self.at.features) if self.tower else None
+        return Inputs(self.store, features, space, read_json(self.at.split))
+
     def weights(self) -> dict[str, torch.Tensor]:
         """What was trained, by the names of a learner; averaged weights, which predict, in the place of the others."""
         weights = read_tensors(self.at.run / "weights.safetensors")
@@ -89,13 +94,12 @@ def find_run(folder: Path) -> Run:
 
 def load_learner(run: Run, device: torch.device) -> Learner:
     """The learner as it predicted; what trained on cached features gets its tower."""
-    config, split = run.config, read_json(run.at.split)
-    method = config.method
+    config, method = run.config, run.config.method
     if isinstance(config, BaselineConfig):
-        inputs = Inputs(run.store, None, None, split)
+        inputs = run.inputs(None)
         start = start_from_scratch(inputs, method.scratch)
     else:
-        inputs = Inputs(run.store, Features(run.at.features), config.backbone.feature_space, split)
+        inputs = run.inputs(config.backbone.feature_space)
         method = method.model_copy(update={"views": "fresh"}) if method.cached else method
         encoder = load_encoder(run.at.backbone, config.backbone, method, config.train, len(inputs.counts))
         start = start_from_text(inputs, config.train, lambda: encoder)

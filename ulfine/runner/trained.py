@@ -8,15 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ulfine.data.features import Features
 from ulfine.data.folders import Scan
 from ulfine.data.pictures import read
 from ulfine.data.store import Store
-from ulfine.files import read_json
 from ulfine.params.dataset import Resize
 from ulfine.runner.runs import Run, find_run, load_learner
 from ulfine.training.batches import PREDICT_BATCH, PictureViews
-from ulfine.training.inputs import Inputs
 from ulfine.training.predict import predict
 from ulfine.training.run import classifier_of
 
@@ -84,8 +81,7 @@ def _zero_shot(run: Run, device: torch.device) -> Callable[[Iterator[np.ndarray]
     from ulfine.models.backbone import load_frozen_tower
 
     tower = load_frozen_tower(run.at.backbone, run.config.backbone).to(device)
-    inputs = Inputs(run.store, Features(run.at.features), "joint", read_json(run.at.split))
-    classifier = classifier_of(inputs, run.config.method.rival)
+    classifier = classifier_of(run.inputs("joint"), run.config.method.rival)
 
     @torch.inference_mode()
     def classify(batches: Iterator[np.ndarray]) -> Logits:
