@@ -14,8 +14,7 @@ from tests.helpers.project import ROOT
 from tests.helpers.rivals import CONSTANTS, method
 from ulfine.methods.fixmatch import PseudoLabels, pseudo_labels
 from ulfine.methods.losses import Step
-from ulfine.methods.prior import PriorEstimate
-from ulfine.methods.rivals.acr import divergences
+from ulfine.methods.prior import PriorEstimate, divergences
 from ulfine.methods.rivals.base import Beginning, Rival, Weak
 from ulfine.methods.rivals.crest import adoption_rates
 from ulfine.methods.rivals.kinds import make_rival

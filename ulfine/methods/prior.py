@@ -8,6 +8,18 @@ from ulfine.methods.heads import Constant, between
 FLOOR = 1e-6  # of an estimated share, whose logarithm is taken
 
 
+def exchanged(prior: Tensor) -> Tensor:
+    """(K,) the prior with head and tail exchanged: the class of rank l has the share of rank K + 1 - l."""
+    order = prior.argsort(descending=True, stable=True)
+    return torch.empty_like(prior).index_copy(0, order, prior[order.flip(0)])
+
+
+def divergences(prior: Tensor, anchors: Tensor) -> Tensor:
+    """(..., A) symmetric KL divergences, halved, of (..., K) from each of (A, K)."""
+    prior = prior.clamp_min(FLOOR).unsqueeze(-2)
+    return 0.5 * ((prior - anchors) * (prior.log() - anchors.log())).sum(-1)
+
+
 class PriorEstimate(nn.Module):
     """P_u: an EMA of the mean prediction on weak views (ReMixMatch, CReST, ACR, SimPro, and the P_u of PAF).
 

@@ -137,7 +137,8 @@ def sweep(
         if positions[0] in rows:
             continue
         method, train = trials[positions[0]]
-        if together(method):
+        one = together(method)
+        if one:
             learner = heads(inputs, [trials[n] for n in positions], seed, device)
         else:
             start = partial(start_from_text, inputs, train, partial(encoder, method, train))
@@ -145,9 +146,7 @@ def sweep(
         views = views_for(inputs, learner, augmentation, device)
         logits = train_once(learner, views, inputs, seed, Checkpoint(checkpoint.path.with_suffix(".part"), device))
         for head, position in enumerate(positions):
-            rows[position] = score(
-                {name: values[head] if together(method) else values for name, values in logits.items()}
-            )
+            rows[position] = score({name: values[head] if one else values for name, values in logits.items()})
         checkpoint.save({str(n): row for n, row in rows.items()})
         print(f"{len(rows)} of {len(trials)} trials are done", flush=True)
     return [rows[n] for n in range(len(trials))]

@@ -15,7 +15,7 @@ from torch import Tensor
 from ulfine.methods.fixmatch import PseudoLabels, adjusted, pseudo_labels
 from ulfine.methods.heads import between
 from ulfine.methods.losses import Step, logit_adjusted
-from ulfine.methods.prior import FLOOR
+from ulfine.methods.prior import divergences, exchanged
 from ulfine.methods.rivals.base import Beginning, Rival, Weak
 from ulfine.params.rival import ACR as Options  # noqa: N811
 
@@ -32,7 +32,9 @@ class ACR(Rival):
         self.options, self.begin = options, round(options.begin * beginning.train.steps)
         self.balanced = deepcopy(beginning.linear)
         self.register_buffer("log_prior", beginning.log_prior, persistent=False)
-        self.register_buffer("anchors", _anchors(beginning.log_prior.exp()), persistent=False)
+        prior = beginning.log_prior.exp()
+        anchors = torch.stack([prior, torch.full_like(prior, 1 / len(prior)), exchanged(prior)])
+        self.register_buffer("anchors", anchors, persistent=False)
         self.register_buffer("share", torch.full(beginning.shape, 1 / beginning.shape[-1]))
         self.register_buffer("tau", torch.full(beginning.heads, float(options.tau)))
         self.of_balanced: PseudoLabels | None = None  # of the batch at work
@@ -74,16 +76,3 @@ class ACR(Rival):
         if number >= self.begin:
             self.share = torch.where(total > 0, moved, self.share)
             self.tau = self.options.tau * divergences(self.share, self.anchors).softmax(-1)[..., 0]
-
-
-def divergences(prior: Tensor, anchors: Tensor) -> Tensor:
-    """(..., A) symmetric KL divergences, halved, of (..., K) from each of (A, K)."""
-    prior = prior.clamp_min(FLOOR).unsqueeze(-2)
-    return 0.5 * ((prior - anchors) * (prior.log() - anchors.log())).sum(-1)
-
-
-def _anchors(prior: Tensor) -> Tensor:
-    """(3, K): the labeled prior, the uniform one, and the labeled one with head and tail exchanged."""
-    order = prior.argsort(descending=True, stable=True)
-    reversed_ = torch.empty_like(prior).index_copy(0, order, prior[order.flip(0)])
-    return torch.stack([prior, torch.full_like(prior, 1 / len(prior)), reversed_])

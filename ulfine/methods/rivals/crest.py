@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ulfine.methods.fixmatch import distribution_aligned, powered
-from ulfine.methods.prior import PriorEstimate
+from ulfine.methods.prior import PriorEstimate, exchanged
 from ulfine.methods.rivals.base import Beginning, Rival
 from ulfine.params.rival import CReST as Options
 
@@ -59,6 +59,4 @@ class CReST(Rival):
 
 def adoption_rates(prior: Tensor, alpha: float) -> Tensor:
     """(K,) share of the pictures predicted as each class that is adopted: 1 for the rarest, the least for the first."""
-    order = prior.argsort(descending=True, stable=True)
-    opposite = torch.empty_like(prior).index_copy(0, order, prior[order.flip(0)])
-    return (opposite / prior.max()) ** alpha
+    return (exchanged(prior) / prior.max()) ** alpha

@@ -45,15 +45,18 @@ class DASO(Rival):
 
     def final(self, weak: Weak) -> Tensor:
         """Blended, once enough steps are done."""
-        linear, similarity = pseudo_labels(weak.logits, 0), self.similarities(weak.features).softmax(-1)
+        return self._blended(weak, self.similarities(weak.features).softmax(-1))
+
+    def _blended(self, weak: Weak, similarity: Tensor) -> Tensor:
+        linear = pseudo_labels(weak.logits, 0)
         powered = self.share ** (1 / self.options.temperature)
         blend = (powered / powered.amax(-1, keepdim=True)).gather(-1, linear.labels) * (self.done >= self.begin)
         return torch.lerp(linear.probabilities, similarity.expand_as(linear.probabilities), blend.unsqueeze(-1)).log()
 
     def targets(self, weak: Weak) -> PseudoLabels:
         """Blended; their shares are counted."""
-        found = pseudo_labels(self.final(weak), self.train_options.threshold)
         self.similarity = self.similarities(weak.features).softmax(-1)
+        found = pseudo_labels(self._blended(weak, self.similarity), self.train_options.threshold)
         counted = F.one_hot(found.labels, self.share.shape[-1]).to(found.probabilities.dtype)
         self.share = between(counted.mean(-2), self.share, self.options.decay, 1)
         return found
