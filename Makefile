@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 
-# The stages' commands say `python`, and both engines run them as they are: let it be the one of .venv.
-export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# The stages' commands say `python`, and both engines run them as they are: let it be the one of $(VENV).
+export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .PHONY: repro test check-cuda test-slow bench lint clean
 
@@ -30,6 +30,7 @@ lint: $(VENV)/tests-ready
 	ruff check .
 	ruff format --check .
 
+ifeq ($(VENV),.venv)
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable .
@@ -38,6 +39,9 @@ $(VENV)/ready: pyproject.toml constraints.txt
 $(VENV)/tests-ready: $(VENV)/ready
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
+else # another environment, as an image has, is taken as it is
+$(VENV)/ready $(VENV)/tests-ready: ;
+endif
 
 # What stages made, downloads among it, and what Snakemake remembers; results/, DVC's cache and .venv stay.
 clean:

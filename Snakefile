@@ -4,6 +4,9 @@
 report: "workflow/report/workflow.rst"
 
 
+container: "ulfine.sif" # with --software-deployment-method apptainer: docs/containers.md
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"

@@ -1,5 +1,9 @@
-"""Results that are shared by a DVC remote, a folder or S3."""
+"""Results that are shared: by a DVC remote, a folder or S3, by one cache, and with the repositories of others."""
 
+import os
+import shutil
+import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,23 +11,33 @@ import pytest
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from tests.helpers import project
 from tests.helpers.pictures import md5
+from tests.helpers.processes import free_port, wait
 from tests.helpers.project import run, succeeded
-from tests.helpers.reruns import copied, outputs, rerun
+from tests.helpers.reruns import commit, copied, outputs, rerun
+
+Remote = tuple[AbstractFileSystem, str, dict[str, str]]
 
 
-@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.slow)])
-def remote(request, tmp_path, monkeypatch) -> Iterator[tuple[AbstractFileSystem, str, dict[str, str]]]:
+@pytest.fixture(params=["folder", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("s3", "gs", "ssh"))])
+def remote(request, tmp_path, monkeypatch) -> Iterator[Remote]:
     """Where results are shared: its files, its address, and what DVC has to be told about it."""
-    if request.param == "folder":
-        yield LocalFileSystem(), str(tmp_path / "share"), {}
-        return
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    kinds = {"folder": in_a_folder, "s3": on_s3, "gs": on_gs, "ssh": by_ssh}
+    yield from kinds[request.param](tmp_path, monkeypatch)
+
+
+def in_a_folder(tmp_path: Path, _: pytest.MonkeyPatch) -> Iterator[Remote]:
+    yield LocalFileSystem(), str(tmp_path / "share"), {}
+
+
+def on_s3(_: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
     from moto.server import ThreadedMotoServer  # both take a second or more, which the fast tests have no use for
     from s3fs import S3FileSystem
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "anything")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     host, port = server.get_host_and_port()
@@ -34,15 +48,47 @@ def remote(request, tmp_path, monkeypatch) -> Iterator[tuple[AbstractFileSystem,
     server.stop()
 
 
+def on_gs(*_: object) -> Iterator[Remote]:
+    gcsfs = pytest.importorskip("gcsfs")
+    emulator = pytest.importorskip("gcp_storage_emulator.server")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket="results"):
+        files = gcsfs.GCSFileSystem(endpoint_url=url, token="anon", use_listings_cache=False)  # noqa: S106 (no password)
+        yield files, "gs://results/ulfine", {"endpointurl": url, "allow_anonymous_login": "true"}
+
+
+def by_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+    sshfs = pytest.importorskip("sshfs")
+    sshd = shutil.which("sshd")
+    if os.getuid() or not sshd:
+        pytest.skip("needs root, and sshd (apt-get install openssh-server)")
+    port, keys = free_port(), tmp_path / "home/.ssh"
+    keys.mkdir(parents=True)
+    for name in ("host", "mine"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / name], check=True)
+    (keys / "known_hosts").write_text(f"[127.0.0.1]:{port} {(keys / 'host.pub').read_text()}")
+    monkeypatch.setenv("HOME", str(keys.parent))
+    options = {"Port": port, "HostKey": keys / "host", "AuthorizedKeysFile": keys / "mine.pub", "StrictModes": "no"}
+    options |= {"ListenAddress": "127.0.0.1", "PidFile": "none", "UsePAM": "no", "Subsystem": "sftp internal-sftp"}
+    (tmp_path / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in options.items()))
+    Path("/run/sshd").mkdir(exist_ok=True)
+    daemon = subprocess.Popen([sshd, "-D", "-f", str(tmp_path / "sshd_config")])
+    wait(lambda: not socket.socket().connect_ex(("127.0.0.1", port)))
+    login = {"username": "root", "client_keys": [str(keys / "mine")], "known_hosts": str(keys / "known_hosts")}
+    files = sshfs.SSHFileSystem("127.0.0.1", port=port, **login)
+    yield files, f"ssh://127.0.0.1:{port}{tmp_path}/share", {"user": "root", "keyfile": str(keys / "mine")}
+    daemon.terminate()
+    daemon.wait()
+
+
 def shared(by_dvc: Path, tmp_path: Path, url: str, options: dict[str, str]) -> tuple[Path, Path]:
     """A project whose results are pushed, and a clone of it that has not pulled them."""
     mine, theirs = copied(by_dvc, tmp_path / "mine"), tmp_path / "theirs"
     succeeded(run(mine, "dvc", "remote", "add", "--default", "share", url))
     for name, value in options.items():
         succeeded(run(mine, "dvc", "remote", "modify", "share", name, value))
-    succeeded(run(mine, "git", "add", "--all"))
-    me = ("-c", "user.name=me", "-c", "user.email=me@localhost")
-    succeeded(run(mine, "git", *me, "commit", "--quiet", "--message", "Results"))
+    commit(mine)
     succeeded(run(mine, "dvc", "push"))
     succeeded(run(tmp_path, "git", "clone", "--quiet", str(mine), str(theirs)))
     return mine, theirs
@@ -88,3 +134,52 @@ def test_without_verify_dvc_takes_what_is_damaged(by_dvc, tmp_path):
     succeeded(run(theirs, "dvc", "pull"))
     assert rerun(theirs, "dvc") == set()
     assert (theirs / WEIGHTS).read_bytes() != (mine / WEIGHTS).read_bytes()
+
+
+LP = "artifacts/runs/shapes/tail/tiny/lp/seed0"
+FROZEN = "artifacts/runs/shapes/tail/tiny/zero_shot/seed0"
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_pull_brings_what_one_grid_needs_and_nothing_else(by_dvc, tmp_path):
+    mine, theirs = shared(by_dvc, tmp_path, str(tmp_path / "share"), {})
+    grid = project.PARAMS["grid"] | {"method": ["lp"], "baseline": [], "sweep": []}
+    project.write_params(theirs, project.PARAMS | {"grid": grid, "study": "mine"})
+    succeeded(run(theirs, "dvc", "pull"))
+    assert files_in(theirs / LP) == files_in(mine / LP)
+    assert not (theirs / FROZEN).exists()
+    assert rerun(theirs, "dvc") == {"resolve", "aggregate", "report"}
+
+
+def test_clones_that_share_a_cache_have_the_artifacts_at_once(by_dvc, tmp_path):
+    mine, theirs = shared(by_dvc, tmp_path, str(tmp_path / "share"), {})
+    succeeded(run(theirs, "dvc", "config", "--local", "cache.dir", str(mine / ".dvc/cache")))
+    succeeded(run(theirs, "dvc", "config", "--local", "cache.shared", "group"))
+    succeeded(run(theirs, "dvc", "checkout"))
+    assert rerun(theirs, "dvc") == set()
+    assert outputs(theirs) == outputs(mine)
+
+
+def test_another_repository_gets_a_run_and_its_table_or_imports_and_follows_it(by_dvc, tmp_path):
+    mine, theirs = shared(by_dvc, tmp_path, str(tmp_path / "share"), {})
+    other = tmp_path / "other"
+    other.mkdir()
+    for command in (("git", "init", "--quiet"), ("dvc", "init", "--quiet")):
+        succeeded(run(other, *command))
+    succeeded(run(other, "dvc", "get", str(theirs), LP, "--out", "lp"))
+    assert files_in(other / "lp") == files_in(mine / LP)
+    succeeded(run(other, "dvc", "get", str(theirs), "results/tiny/runs.csv"))
+    assert (other / "runs.csv").read_bytes() == (mine / "results/tiny/runs.csv").read_bytes()
+
+    succeeded(run(other, "dvc", "import", str(mine), LP, "--out", "theirs"))
+    params = project.PARAMS | {"train": project.PARAMS["train"] | {"lr": 0.01}}
+    project.write_params(mine, params)
+    succeeded(run(mine, "dvc", "repro"))
+    commit(mine)
+    succeeded(run(mine, "dvc", "push"))
+    assert files_in(other / "theirs") == files_in(other / "lp") != files_in(mine / LP)
+    succeeded(run(other, "dvc", "update", "theirs.dvc"))
+    assert files_in(other / "theirs") == files_in(mine / LP)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.helpers import project, slurm
+from tests.helpers.processes import wait
 from tests.helpers.project import ROOT, run, succeeded
 from tests.helpers.reruns import outputs
 
@@ -78,9 +79,9 @@ def test_a_job_cancelled_a_node_drained_a_controller_restarted_and_an_engine_kil
     folder = project.make_project(tmp_path / "project")
     on_gpus = ("--set-resources", "train:gpu=1", "baseline:gpu=1", "--default-resources", "slurm_partition=main")
     engine = start(folder, cluster, *on_gpus)
-    slurm.wait(lambda: running(cluster, "features"))
+    wait(lambda: running(cluster, "features"))
     cluster("scancel", *running(cluster, "features"))  # and is submitted again
-    slurm.wait(lambda: running(cluster, "train", "baseline"))
+    wait(lambda: running(cluster, "train", "baseline"))
     assert "gpu:1" in cluster("scontrol", "show", "job")
     host = socket.gethostname()
     cluster("scontrol", "update", f"nodename={host}", "state=drain", "reason=test")

@@ -104,9 +104,8 @@ def test_snakemake_reports_the_study_with_captions(by_snakemake, tmp_path):
         assert shown in page
 
 
-def test_snakemakes_linter_minds_only_that_rules_name_no_container(by_snakemake):
-    minded = re.findall(r"^    \* (.*):$", run(by_snakemake, "snakemake", "--lint").stderr, re.MULTILINE)
-    assert set(minded) == {"Specify a conda environment or container for each rule."}
+def test_snakemakes_linter_minds_nothing(by_snakemake):
+    assert "Congratulations" in succeeded(run(by_snakemake, "snakemake", "--lint")).stderr
 
 
 def test_the_notebook_runs_on_another_study(trained):

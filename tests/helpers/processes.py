@@ -1,7 +1,9 @@
 """Engines that run beside a test, and the stages that they start."""
 
+import socket
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,3 +50,16 @@ def make_eager(folder: Path) -> None:
     """Let trainings write checkpoints as often as they can."""
     path = folder / "ulfine/training/checkpoint.py"
     path.write_text(path.read_text().replace("SECONDS = 30", "SECONDS = 0.1"))
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def wait(until: Callable[[], object], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end
+        time.sleep(0.3)

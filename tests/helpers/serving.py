@@ -10,7 +10,9 @@ from http.server import HTTPServer
 def serving(server: HTTPServer) -> Iterator[HTTPServer]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield server
+    finally:  # else a test that fails would wait for the thread
+        server.shutdown()
+        server.server_close()
+        thread.join()

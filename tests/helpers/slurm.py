@@ -4,14 +4,12 @@ import os
 import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from tests.helpers.processes import alive
+from tests.helpers.processes import alive, free_port, wait
 
 NEEDED = ("slurmctld", "slurmd", "munged", "sbatch", "mknod")
 CLIENTS = ("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo", "sacct", "sacctmgr")
@@ -109,16 +107,3 @@ class Slurm:
         """Number, state and comment (rule and wildcards) of each job that runs or waits."""
         lines = self("squeue", "-h", "-r", "-o", "%i|%T|%k").splitlines()
         return [line.split("|") for line in lines]
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def wait(until: Callable[[], object], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < end
-        time.sleep(0.3)

@@ -46,6 +46,12 @@ try:
 except (ValueError, OSError) as error:
     sys.exit(explained(error))
 
+RATE = workflow.scheduling_settings and workflow.scheduling_settings.max_jobs_per_timespan
+if RATE and (RATE.max_jobs, RATE.timespan) == (100, 1):
+    # The default, which no run here reaches. With any limit, each look at what is ready leads to one more every second,
+    # to the end: hundreds at a time, and half a processor in a grid of hundreds of cells (Snakemake 9.27).
+    workflow.scheduling_settings.max_jobs_per_timespan = None
+
 os.environ.update(ULFINE_ENGINE="snakemake")  # a stage that sees this ends with its engine
 
 
