@@ -8,6 +8,7 @@ import pandas as pd
 
 from ulfine.evaluation.intervals import MEMBERS, bootstrap_interval, contributions, paired, t_interval
 from ulfine.params.names import NAMES, NO_BACKBONE
+from ulfine.sums import total
 
 CELL = list(NAMES)
 GROUP = CELL[:-1]
@@ -165,7 +166,7 @@ def _compared(groups: dict[tuple, dict[int, dict[str, Any]]], names: tuple, vers
         pairs = [] if versus == names else paired(own, other)
         pairs = [pair for pair in pairs if None not in (pair[0][score], pair[1][score])]
         differences = [first[score] - second[score] for first, second in pairs]
-        row[f"{score}_difference"] = sum(differences) / len(pairs) if pairs else None
+        row[f"{score}_difference"] = total(differences) / len(pairs) if pairs else None
         row |= _ends(f"{score}_t", t_interval(differences, ALPHA))
         added = contributions(pairs, score) if pairs else None
         row |= _ends(f"{score}_bootstrap", added and bootstrap_interval(*added, ALPHA, draws))

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from ulfine.sums import total
+
 BINS = 15  # equal-width bins of the calibration error, as in FineSSL
 
 
@@ -87,9 +89,9 @@ def binned(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, float]]:
 
 def calibration_error(bins: list[dict[str, float]]) -> float | None:
     """ECE: |accuracy - confidence| of the bins of `reliability`, weighted by their pictures; None without pictures."""
-    total = sum(each["pictures"] for each in bins)
+    pictures = sum(each["pictures"] for each in bins)
     gaps = [abs(each["accuracy"] - each["confidence"]) * each["pictures"] for each in bins]
-    return sum(gaps) / total if total else None
+    return total(gaps) / pictures if pictures else None
 
 
 def scores(logits: np.ndarray, labels: np.ndarray, groups: dict[str, list[int]]) -> dict:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ulfine.methods.fixmatch import PseudoLabels
+from ulfine.sums import total
 from ulfine.training.batches import Batch
 
 BY_TRUTH = ("seen", "kept", "right")
@@ -62,8 +63,8 @@ class History:
 
         prior: (K,) estimate P_u. classifiers: (K, D) rows by name.
         """
-        losses = {name: float(total) / self._steps for name, total in self._losses.items()}
-        row: dict[str, Any] = {"step": step, "lr": lr, "loss": sum(losses.values())}
+        losses = {name: float(loss) / self._steps for name, loss in self._losses.items()}
+        row: dict[str, Any] = {"step": step, "lr": lr, "loss": total(losses.values())}
         row |= {f"loss_{name}": value for name, value in losses.items()}
         if self._pending:
             columns = [torch.cat(parts) for parts in zip(*self._pending, strict=True)]
@@ -77,12 +78,12 @@ class History:
         return row
 
     def _overall(self, counted: dict[str, list[float]], prior: Tensor) -> dict[str, float | None]:
-        total = {name: sum(counts) for name, counts in counted.items()}
+        of_all = {name: total(counts) for name, counts in counted.items()}
         return {
-            "pl_coverage": _ratio(total["predicted"], total["all"]),
-            "pl_accuracy": _ratio(total["right"], total["right"] + total["wrong"]),
-            "confidence_right": _ratio(total["confidence_right"], total["all_right"]),
-            "confidence_wrong": _ratio(total["confidence_wrong"], total["all_wrong"]),
+            "pl_coverage": _ratio(of_all["predicted"], of_all["all"]),
+            "pl_accuracy": _ratio(of_all["right"], of_all["right"] + of_all["wrong"]),
+            "confidence_right": _ratio(of_all["confidence_right"], of_all["all_right"]),
+            "confidence_wrong": _ratio(of_all["confidence_wrong"], of_all["all_wrong"]),
             "prior_error": None if self.truth is None else 0.5 * (prior - self.truth).abs().sum().item(),
         }
 
@@ -148,5 +149,5 @@ def geometry(step: int, name: str, weight: Tensor) -> list[dict[str, Any]]:
     ]
 
 
-def _ratio(total: float, count: float) -> float | None:
-    return total / count if count else None
+def _ratio(part: float, count: float) -> float | None:
+    return part / count if count else None
