@@ -28,7 +28,8 @@ from ulfine.runner.resolve import resolved, write
 
 STATUS, PREFLIGHT, VERIFY, COMMIT = (("ulfine", name) for name in ("status", "preflight", "verify", "commit"))
 DRY, SNAKEMAKE = ("snakemake", "--dry-run", "--quiet"), ("snakemake", "--cores", "2")
-DVC_STATUS, REPRO = ("dvc", "status"), ("dvc", "repro")
+DVC_STATUS, REPRO, PUSH = (("dvc", name) for name in ("status", "repro", "push"))
+SHARE = ("dvc", "remote", "add", "--default", "share", "share")
 WRONG: dict[str, tuple[Callable[[dict], None], str]] = {  # edits of params.yaml, and the error expected for them
     "an unknown key": (lambda params: params["train"].update(stepz=4), "train: unknown key 'stepz'"),
     "an unknown method": (lambda params: params["grid"]["method"].append("lpp"), "grid.method = 'lpp'"),
@@ -64,7 +65,10 @@ def main() -> None:
         fill(folder)
         report("snakemake --dry-run, no lock", timed(folder, *DRY))
         report("ulfine commit", timed(folder, *COMMIT))
+        timed(folder, *SHARE)
         for label, command in {
+            "dvc push, into a folder": PUSH,
+            "dvc push, of nothing new": PUSH,
             "ulfine status": STATUS,
             "ulfine preflight": PREFLIGHT,
             "ulfine verify": VERIFY,

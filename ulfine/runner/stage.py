@@ -8,10 +8,13 @@ import inspect
 import os
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+
+from tqdm import tqdm
 
 from ulfine.errors import explained
 from ulfine.files import read_json
@@ -56,6 +59,7 @@ def stage(main: Callable[..., None]) -> Callable[[], None]:
         cell = vars(parser.parse_args())
         label = " ".join([name, *(f"{value}" for value in cell.values())])
         started = time.perf_counter()
+        tqdm.set_lock(threading.RLock())  # its own is for many processes, and Python 3.14 warns when an error leaves it
         try:
             _require_own_package()
             this = job(name, cell)
