@@ -17,19 +17,19 @@ from tests.helpers.processes import free_port, wait
 from tests.helpers.project import run, succeeded
 from tests.helpers.reruns import commit, copied, outputs, rerun
 
-Remote = tuple[AbstractFileSystem, str, dict[str, str]]
+Remote = tuple[AbstractFileSystem, str, str, dict[str, str]]
 
 
-@pytest.fixture(params=["folder", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("s3", "gs", "ssh"))])
+@pytest.fixture(params=["folder", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("s3", "ssh"))])
 def remote(request, tmp_path, monkeypatch) -> Iterator[Remote]:
-    """Where results are shared: its files, its address, and what DVC has to be told about it."""
+    """Where results are shared: its files, their place, its address for DVC, and what DVC has to be told about it."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    kinds = {"folder": in_a_folder, "s3": on_s3, "gs": on_gs, "ssh": by_ssh}
+    kinds = {"folder": in_a_folder, "s3": on_s3, "ssh": by_ssh}
     yield from kinds[request.param](tmp_path, monkeypatch)
 
 
 def in_a_folder(tmp_path: Path, _: pytest.MonkeyPatch) -> Iterator[Remote]:
-    yield LocalFileSystem(), str(tmp_path / "share"), {}
+    yield LocalFileSystem(), str(tmp_path / "share"), str(tmp_path / "share"), {}
 
 
 def on_s3(_: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
@@ -44,22 +44,12 @@ def on_s3(_: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
     url = f"http://{host}:{port}"
     files = S3FileSystem(endpoint_url=url, use_listings_cache=False, skip_instance_cache=True)
     files.mkdir("results")
-    yield files, "s3://results/ulfine", {"endpointurl": url}
+    yield files, "s3://results/ulfine", "s3://results/ulfine", {"endpointurl": url}
     server.stop()
 
 
-def on_gs(*_: object) -> Iterator[Remote]:
-    gcsfs = pytest.importorskip("gcsfs")
-    emulator = pytest.importorskip("gcp_storage_emulator.server")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket="results"):
-        files = gcsfs.GCSFileSystem(endpoint_url=url, token="anon", use_listings_cache=False)  # noqa: S106 (no password)
-        yield files, "gs://results/ulfine", {"endpointurl": url, "allow_anonymous_login": "true"}
-
-
 def by_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
-    sshfs = pytest.importorskip("sshfs")
+    pytest.importorskip("dvc_ssh")
     sshd = shutil.which("sshd")
     if os.getuid() or not sshd:
         pytest.skip("needs root, and sshd (apt-get install openssh-server)")
@@ -75,9 +65,8 @@ def by_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
     Path("/run/sshd").mkdir(exist_ok=True)
     daemon = subprocess.Popen([sshd, "-D", "-f", str(tmp_path / "sshd_config")])
     wait(lambda: not socket.socket().connect_ex(("127.0.0.1", port)))
-    login = {"username": "root", "client_keys": [str(keys / "mine")], "known_hosts": str(keys / "known_hosts")}
-    files = sshfs.SSHFileSystem("127.0.0.1", port=port, **login)
-    yield files, f"ssh://127.0.0.1:{port}{tmp_path}/share", {"user": "root", "keyfile": str(keys / "mine")}
+    share = str(tmp_path / "share")
+    yield LocalFileSystem(), share, f"ssh://127.0.0.1:{port}{share}", {"user": "root", "keyfile": str(keys / "mine")}
     daemon.terminate()
     daemon.wait()
 
@@ -94,10 +83,10 @@ def shared(by_dvc: Path, tmp_path: Path, url: str, options: dict[str, str]) -> t
     return mine, theirs
 
 
-def damage(files: AbstractFileSystem, url: str, path: Path) -> tuple[str, bytes]:
+def damage(files: AbstractFileSystem, place: str, path: Path) -> tuple[str, bytes]:
     """Flip one bit of what a remote keeps of a file; returns where it lies there, and what is right."""
     right, digest = path.read_bytes(), md5(path)
-    stored = f"{url}/files/md5/{digest[:2]}/{digest[2:]}"
+    stored = f"{place}/files/md5/{digest[:2]}/{digest[2:]}"
     replace(files, stored, bytes([right[0] ^ 1]) + right[1:])
     return stored, right
 
@@ -111,9 +100,9 @@ WEIGHTS = "artifacts/backbones/tiny/open_clip_model.safetensors"
 
 
 def test_a_colleague_pulls_what_was_pushed_and_runs_nothing(by_dvc, remote, tmp_path):
-    files, url, options = remote
+    files, place, url, options = remote
     mine, theirs = shared(by_dvc, tmp_path, url, options | {"verify": "true"})
-    stored, right = damage(files, url, mine / WEIGHTS)
+    stored, right = damage(files, place, mine / WEIGHTS)
     done = run(theirs, "dvc", "pull", "backbone@tiny")
     assert done.returncode == 1 and "Checkout failed for following targets:\nartifacts/backbones/tiny" in done.stderr
     assert not (theirs / WEIGHTS).exists()
