@@ -64,11 +64,23 @@ def by_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
     (tmp_path / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in options.items()))
     Path("/run/sshd").mkdir(exist_ok=True)
     daemon = subprocess.Popen([sshd, "-D", "-f", str(tmp_path / "sshd_config")])
-    wait(lambda: not socket.socket().connect_ex(("127.0.0.1", port)))
-    share = str(tmp_path / "share")
-    yield LocalFileSystem(), share, f"ssh://127.0.0.1:{port}{share}", {"user": "root", "keyfile": str(keys / "mine")}
-    daemon.terminate()
-    daemon.wait()
+    try:
+        wait(lambda: answers(port))
+        share = str(tmp_path / "share")
+        yield (
+            LocalFileSystem(),
+            share,
+            f"ssh://127.0.0.1:{port}{share}",
+            {"user": "root", "keyfile": str(keys / "mine")},
+        )
+    finally:
+        daemon.terminate()
+        daemon.wait()
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as found:
+        return found.connect_ex(("127.0.0.1", port)) == 0
 
 
 def shared(by_dvc: Path, tmp_path: Path, url: str, options: dict[str, str]) -> tuple[Path, Path]:
@@ -147,6 +159,7 @@ def test_clones_that_share_a_cache_have_the_artifacts_at_once(by_dvc, tmp_path):
     mine, theirs = shared(by_dvc, tmp_path, str(tmp_path / "share"), {})
     succeeded(run(theirs, "dvc", "config", "--local", "cache.dir", str(mine / ".dvc/cache")))
     succeeded(run(theirs, "dvc", "config", "--local", "cache.shared", "group"))
+    succeeded(run(theirs, "dvc", "config", "--local", "cache.type", "symlink"))
     succeeded(run(theirs, "dvc", "checkout"))
     assert rerun(theirs, "dvc") == set()
     assert outputs(theirs) == outputs(mine)
