@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.helpers import kubernetes, project
-from tests.helpers.processes import wait
+from tests.helpers.processes import begun, finished, said, wait
 from tests.helpers.project import ROOT
 from tests.helpers.reruns import outputs
 from tests.helpers.serving import serving
@@ -19,6 +19,7 @@ FOLDER = ROOT / "workflow/profiles/kubernetes"
 PROFILE = ("snakemake", "--workflow-profile", "workflow/profiles/kubernetes")
 QUICK = ("--seconds-between-status-checks", "1", "--latency-wait", "5")
 ON_GPUS = ("--set-resources", "train:gpu=1", "baseline:gpu=1")
+needs_kubectl = pytest.mark.skipif(kubernetes.missing() is not None, reason=str(kubernetes.missing()))
 ASKED = {"threads": 2, "resources": {"mem_mb": 900, "runtime": 11, "gpu": 0}}
 
 
@@ -64,8 +65,8 @@ def test_a_misspelt_field_is_not_valid():
         kubernetes.require_valid(found)
 
 
+@needs_kubectl
 @pytest.mark.slow
-@pytest.mark.skipif(kubernetes.missing() is not None, reason=str(kubernetes.missing()))
 def test_a_grid_gives_the_bytes_of_a_local_run_though_jobs_are_lost_and_the_engine_is_killed(by_snakemake, tmp_path):
     folder = project.make_project(tmp_path / "project")
     with serving(kubernetes.Cluster(folder)) as cluster:
@@ -77,15 +78,15 @@ def test_a_grid_gives_the_bytes_of_a_local_run_though_jobs_are_lost_and_the_engi
         wait(lambda: cluster.running("train", "baseline"))
         engine.kill()  # and its jobs go on
         engine.wait()
-        finished(start(folder, cluster), folder)
+        finished(start(folder, cluster), folder, 900)
         gpus = {name: limits(cluster, name).get("nvidia.com/gpu") for name in cluster.manifests}
     assert outputs(folder) == outputs(by_snakemake)
     assert {asked for name, asked in gpus.items() if name.startswith("ulfine-train-")} == {"1"}
     assert {asked for name, asked in gpus.items() if name.startswith("ulfine-data-")} == {None}
 
 
+@needs_kubectl
 @pytest.mark.slow
-@pytest.mark.skipif(kubernetes.missing() is not None, reason=str(kubernetes.missing()))
 def test_jobs_that_the_cluster_refuses_are_told_and_ctrl_c_deletes_those_that_run(tmp_path):
     folder = project.make_project(tmp_path / "project")
     form = folder / "workflow/profiles/kubernetes/job.yaml"
@@ -93,7 +94,7 @@ def test_jobs_that_the_cluster_refuses_are_told_and_ctrl_c_deletes_those_that_ru
     form.write_text(right.replace("backoffLimit", "backofLimit"))
     with serving(kubernetes.Cluster(folder)) as cluster:
         assert start(folder, cluster, "--retries", "0").wait(120) != 0
-        assert "'backofLimit' was unexpected" in (folder / "engine.log").read_text()
+        assert "'backofLimit' was unexpected" in said(folder)
         form.write_text(right)
         engine = start(folder, cluster)
         wait(lambda: cluster.running("features"))
@@ -105,19 +106,7 @@ def test_jobs_that_the_cluster_refuses_are_told_and_ctrl_c_deletes_those_that_ru
 
 
 def start(folder: Path, cluster: kubernetes.Cluster, *more: str) -> subprocess.Popen:
-    with (folder / "engine.log").open("a") as log:
-        return subprocess.Popen(
-            [*PROFILE, *QUICK, *ON_GPUS, *more],
-            cwd=folder,
-            env=project.environment() | cluster.environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-
-
-def finished(engine: subprocess.Popen, folder: Path) -> None:
-    assert engine.wait(900) == 0, (folder / "engine.log").read_text()[-5000:]
+    return begun(folder, [*PROFILE, *QUICK, *ON_GPUS, *more], cluster.environment)
 
 
 def limits(cluster: kubernetes.Cluster, name: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from tests.helpers import project
 from tests.helpers.pictures import md5
 from tests.helpers.processes import free_port, wait
 from tests.helpers.project import run, succeeded
-from tests.helpers.reruns import commit, copied, outputs, rerun
+from tests.helpers.reruns import commit, content, copied, outputs, rerun
 
 Remote = tuple[AbstractFileSystem, str, str, dict[str, str]]
 
@@ -141,16 +141,12 @@ LP = "artifacts/runs/shapes/tail/tiny/lp/seed0"
 FROZEN = "artifacts/runs/shapes/tail/tiny/zero_shot/seed0"
 
 
-def files_in(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
 def test_a_pull_brings_what_one_grid_needs_and_nothing_else(by_dvc, tmp_path):
     mine, theirs = shared(by_dvc, tmp_path, str(tmp_path / "share"), {})
     grid = project.PARAMS["grid"] | {"method": ["lp"], "baseline": [], "sweep": []}
     project.write_params(theirs, project.PARAMS | {"grid": grid, "study": "mine"})
     succeeded(run(theirs, "dvc", "pull"))
-    assert files_in(theirs / LP) == files_in(mine / LP)
+    assert content(theirs / LP) == content(mine / LP)
     assert not (theirs / FROZEN).exists()
     assert rerun(theirs, "dvc") == {"resolve", "aggregate", "report"}
 
@@ -172,7 +168,7 @@ def test_another_repository_gets_a_run_and_its_table_or_imports_and_follows_it(b
     for command in (("git", "init", "--quiet"), ("dvc", "init", "--quiet")):
         succeeded(run(other, *command))
     succeeded(run(other, "dvc", "get", str(theirs), LP, "--out", "lp"))
-    assert files_in(other / "lp") == files_in(mine / LP)
+    assert content(other / "lp") == content(mine / LP)
     succeeded(run(other, "dvc", "get", str(theirs), "results/tiny/runs.csv"))
     assert (other / "runs.csv").read_bytes() == (mine / "results/tiny/runs.csv").read_bytes()
 
@@ -182,6 +178,6 @@ def test_another_repository_gets_a_run_and_its_table_or_imports_and_follows_it(b
     succeeded(run(mine, "dvc", "repro"))
     commit(mine)
     succeeded(run(mine, "dvc", "push"))
-    assert files_in(other / "theirs") == files_in(other / "lp") != files_in(mine / LP)
+    assert content(other / "theirs") == content(other / "lp") != content(mine / LP)
     succeeded(run(other, "dvc", "update", "theirs.dvc"))
-    assert files_in(other / "theirs") == files_in(mine / LP)
+    assert content(other / "theirs") == content(mine / LP)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.helpers import project, slurm
-from tests.helpers.processes import wait
+from tests.helpers.processes import begun, finished, wait
 from tests.helpers.project import ROOT, run, succeeded
 from tests.helpers.reruns import outputs
 
@@ -34,15 +34,8 @@ def cluster(tmp_path_factory):
 
 
 def start(folder: Path, cluster: slurm.Slurm, *more: str) -> subprocess.Popen:
-    environment = project.environment() | {"PATH": f"{cluster.folder / 'bin'}:{project.environment()['PATH']}"}
-    with (folder / "engine.log").open("a") as log:
-        return subprocess.Popen(
-            [*PROFILE, *QUICK, *more], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-
-
-def finished(engine: subprocess.Popen, folder: Path) -> None:
-    assert engine.wait(1500) == 0, (folder / "engine.log").read_text()[-5000:]
+    path = f"{cluster.folder / 'bin'}:{project.environment()['PATH']}"
+    return begun(folder, [*PROFILE, *QUICK, *more], {"PATH": path})
 
 
 def times_done(folder: Path) -> Counter:
@@ -54,7 +47,7 @@ def times_done(folder: Path) -> Counter:
 def test_the_default_grid_gives_the_bytes_of_a_local_run_and_is_shared(cluster, tmp_path):
     local, remote = (default_project(tmp_path / name) for name in ("local", "remote"))
     succeeded(run(local, "snakemake", "--cores", "2"))
-    finished(start(remote, cluster), remote)
+    finished(start(remote, cluster), remote, 1500)
     assert outputs(remote) == outputs(local)
     assert set(times_done(remote).values()) == {1}
     succeeded(run(remote, "dvc", "remote", "add", "--default", "share", str(tmp_path / "share")))
@@ -89,7 +82,7 @@ def test_a_job_cancelled_a_node_drained_a_controller_restarted_and_an_engine_kil
     cluster("scontrol", "update", f"nodename={host}", "state=resume")
     engine.kill()  # and its jobs go on
     engine.wait()
-    finished(start(folder, cluster, *on_gpus), folder)
+    finished(start(folder, cluster, *on_gpus), folder, 1500)
     assert outputs(folder) == outputs(by_snakemake)
     assert set(times_done(folder).values()) == {1}
 

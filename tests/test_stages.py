@@ -22,7 +22,7 @@ from tests.helpers import project
 from tests.helpers.forked import stage
 from tests.helpers.pictures import SIMPLE
 from tests.helpers.project import BASELINE, CELL, ROOT, SCRATCH, scripted, succeeded
-from tests.helpers.reruns import commit, edit
+from tests.helpers.reruns import commit, content, edit
 from tests.helpers.serving import serving
 from ulfine.arrays import read_tensors
 from ulfine.evaluation.cell import FUSED
@@ -71,10 +71,6 @@ def noted(folder: Path, method: str) -> Path:
     """The only record of a training of a method."""
     (found,) = (folder / f"artifacts/records/shapes/tail/tiny/{method}/seed0").iterdir()
     return found
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture

@@ -101,7 +101,8 @@ class Cluster(ThreadingHTTPServer):
         if name not in self.processes:
             return None
         self.evict(name)
-        return self.manifests[name] if self.processes.pop(name) else None
+        del self.processes[name]
+        return self.manifests[name]
 
     def evict(self, name: str) -> None:
         """Take the node away from a job."""
@@ -119,8 +120,8 @@ class Api(BaseHTTPRequestHandler):
     server: Cluster
 
     def do_GET(self) -> None:
-        path, _, name = self.path.partition("?")[0].rpartition("/")
-        self.answer(self.server.found(name) if path == JOBS else DISCOVERY.get(self.path.partition("?")[0]))
+        path = self.path.partition("?")[0]
+        self.answer(DISCOVERY[path] if path in DISCOVERY else self.server.found(path.removeprefix(f"{JOBS}/")))
 
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers["content-length"]))
@@ -130,7 +131,7 @@ class Api(BaseHTTPRequestHandler):
             self.answer(None, 422, error.message)
 
     def do_DELETE(self) -> None:
-        self.answer(self.server.delete(self.path.partition("?")[0].rpartition("/")[2]))
+        self.answer(self.server.delete(self.path.partition("?")[0].removeprefix(f"{JOBS}/")))
 
     def answer(self, found: dict | None, code: int = 404, message: str = "not found") -> None:
         failure = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message}

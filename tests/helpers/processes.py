@@ -3,7 +3,7 @@
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,16 +13,30 @@ from tests.helpers import project
 
 
 def started(folder: Path, command: str) -> subprocess.Popen[str]:
-    """A command of a shell in a process group of its own, as a terminal would start it; it prints to engine.log."""
-    with (folder / "engine.log").open("w") as log:
+    """A command of a shell, which begins engine.log anew."""
+    (folder / "engine.log").unlink(missing_ok=True)
+    return begun(folder, ["sh", "-c", command], {})
+
+
+def begun(folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """A command in a process group of its own, as a terminal would start it; it adds to engine.log.
+
+    environment: what it has besides that of tests.
+    """
+    with (folder / "engine.log").open("a") as log:
         return subprocess.Popen(
-            ["sh", "-c", command],
+            command,
             cwd=folder,
-            env=project.environment(),
+            env=project.environment() | environment,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def finished(engine: subprocess.Popen[str], folder: Path, seconds: float) -> None:
+    """Wait until it has ended well."""
+    assert engine.wait(seconds) == 0, said(folder)[-5000:]
 
 
 def said(folder: Path) -> str:

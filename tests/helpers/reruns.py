@@ -21,6 +21,10 @@ def copied(folder: Path, target: Path) -> Path:
     return shutil.copytree(folder, target / "project", symlinks=True)
 
 
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
 def outputs(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()

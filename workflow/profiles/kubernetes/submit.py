@@ -30,7 +30,7 @@ def manifest(form: dict[str, Any], script: str, asked: dict[str, Any]) -> dict[s
     container = pod["containers"][0]
     container["command"] = ["/bin/sh", script]
     container["env"] = container.get("env", []) + [
-        {"name": name, "value": value} for name, value in os.environ.items() if name.startswith(OURS)
+        {"name": key, "value": value} for key, value in os.environ.items() if key.startswith(OURS)
     ]
     memory = {"memory": f"{resources['mem_mb']}M"}
     gpus = {"nvidia.com/gpu": str(resources["gpu"])} if resources.get("gpu") else {}
